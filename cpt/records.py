@@ -1,0 +1,279 @@
+"""The result tree: where everything lies, what a row holds, which words a status may use.
+
+This file is the one contract between training, sweeps and analysis (standard library only):
+
+    <storage>/
+      tokens/<corpus_id>/          packed tokens, see cpt.corpus
+      states/<state_id>/           one wanted training state and the run that leads to it
+        config.json                the RunConfig that determined it (cpt.config)
+        status.json                running | complete | stopped | failed, replaced atomically
+        train.jsonl                one TrainRow a line, appended
+        eval.jsonl                 one EvalRow a line, appended
+        checkpoints/step_00004000/ distributed checkpoint; `complete.json` in it is written last
+      sweeps/<name>/
+        sweep.yaml plan.json       as submitted
+        report.html trials.csv     what a person reads
+
+Rows are only ever appended. After a resume the rows past the resumed step stand there twice;
+`current_rows` is the one place that decides which of them count.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class StatusWord(StrEnum):
+    """What may stand in `status.json`."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Status:
+    """The content of `status.json`.
+
+    Attributes:
+        status: One of the four words.
+        step: Optimizer updates completed when this was written.
+        reason: Why it failed or was stopped, in one sentence; empty otherwise.
+    """
+
+    status: StatusWord
+    step: int
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainRow:
+    """One optimizer update, a line of `train.jsonl`.
+
+    Attributes:
+        step: Updates completed, this one included.
+        tokens: Training tokens this stage has consumed, replay included.
+        lr: The rate this update used, `schedule.lr(step - 1)`.
+        loss: Mean over the global batch before the update, nats per token.
+        grad_norm: L2 norm of the whole gradient before clipping.
+        tokens_per_second: Over the time since the previous row, evaluation and saving left out.
+        mfu: Model FLOPs utilisation in [0, 1]; None where the device's peak is not known.
+        elapsed_seconds: Time spent in this stage up to here, over all attempts.
+    """
+
+    step: int
+    tokens: int
+    lr: float
+    loss: float
+    grad_norm: float
+    tokens_per_second: float
+    mfu: float | None
+    elapsed_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalRow:
+    """The loss on one held-out set, a line of `eval.jsonl`.
+
+    Attributes:
+        step: Updates completed when evaluated.
+        tokens: Training tokens this stage has consumed, replay included.
+        dataset: Name of the data set in the configuration of this state.
+        domain: Domain inside it; None for the whole set.
+        loss: Mean cross-entropy, nats per token.
+        bits_per_byte: The same loss per byte of text.
+        num_tokens: Number of predicted tokens the mean was taken over.
+    """
+
+    step: int
+    tokens: int
+    dataset: str
+    domain: str | None
+    loss: float
+    bits_per_byte: float
+    num_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StateDir:
+    """Paths inside `states/<state_id>/`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The RunConfig."""
+        return self.path / "config.json"
+
+    @property
+    def status(self) -> Path:
+        """The Status."""
+        return self.path / "status.json"
+
+    @property
+    def train_rows(self) -> Path:
+        """TrainRow lines."""
+        return self.path / "train.jsonl"
+
+    @property
+    def eval_rows(self) -> Path:
+        """EvalRow lines."""
+        return self.path / "eval.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of the checkpoint after `step` updates."""
+        return self.checkpoints / f"step_{step:08d}"
+
+    def read_status(self) -> Status | None:
+        """The status, or None where this state was never started."""
+        if not self.status.exists():
+            return None
+        content = read_json(self.status)
+        return Status(
+            status=StatusWord(content["status"]), step=content["step"], reason=content["reason"]
+        )
+
+    def write_status(self, status: Status) -> None:
+        """Replaces `status.json` atomically."""
+        write_json(self.status, dataclasses.asdict(status))
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepDir:
+    """Paths inside `sweeps/<name>/`."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """The sweep file as submitted, with overrides applied."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """Trials and the states they need (sweeps.plan.Plan)."""
+        return self.path / "plan.json"
+
+    @property
+    def report(self) -> Path:
+        """The page a person reads."""
+        return self.path / "report.html"
+
+    @property
+    def trials(self) -> Path:
+        """One row a trial."""
+        return self.path / "trials.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultTree:
+    """Paths below one `storage`."""
+
+    storage: Path
+
+    def tokens(self, corpus_id: str) -> Path:
+        """The token store of one corpus."""
+        return self.storage / "tokens" / corpus_id
+
+    def state(self, state_id: str) -> StateDir:
+        """The folder of one state."""
+        return StateDir(self.storage / "states" / state_id)
+
+    def sweep(self, name: str) -> SweepDir:
+        """The folder of one sweep."""
+        return SweepDir(self.storage / "sweeps" / name)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    Raises:
+        ValueError: The file holds no complete JSON object; the sentence names the path.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not complete JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a JSON {type(content).__name__}, not an object")
+    return content
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file atomically: a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replaces a JSON file atomically. NaN is refused: JSON has no such number."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow]) -> None:
+    """Appends rows as JSON lines in one write, after healing a line cut off by a kill."""
+    lines = "".join(json.dumps(dataclasses.asdict(row), allow_nan=False) + "\n" for row in rows)
+    with path.open("a+b") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                lines = "\n" + lines
+        file.write(lines.encode("utf-8"))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads JSON lines in file order; a line cut off by a kill is left out.
+
+    A missing file has no rows. Only a line that lost its end may be unreadable: one that a kill
+    cut off, at the end of the file or before a resume.
+    """
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def current_rows(
+    rows: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], Hashable]
+) -> list[Mapping[str, Any]]:
+    """Leaves out the rows that a later attempt superseded.
+
+    A resumed run starts again at its last checkpoint, so its first row steps back; every earlier
+    row from that step on belongs to work that was lost. Of two rows with one key the later counts.
+
+    Args:
+        rows: In file order.
+        key: What names a row, e.g. its step, or step, data set and domain.
+    """
+    kept: dict[Hashable, Mapping[str, Any]] = {}
+    last_step = -1
+    for row in rows:
+        if row["step"] < last_step:
+            kept = {name: old for name, old in kept.items() if old["step"] < row["step"]}
+        last_step = row["step"]
+        kept.pop(key(row), None)
+        kept[key(row)] = row
+    return list(kept.values())
