@@ -91,7 +91,7 @@ def shuffled(index: Int64s, size: int, seed: int, epoch: int) -> Int64s:
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << half) - 1)
-    keys = np.random.SeedSequence([seed, epoch]).generate_state(4, np.uint64)
+    keys = np.random.SeedSequence([seed, epoch]).generate_state(4, np.uint64).astype(np.uint64)
     result = index.astype(np.uint64)
     outside = np.ones(result.shape, dtype=bool)
     while outside.any():
@@ -103,7 +103,8 @@ def shuffled(index: Int64s, size: int, seed: int, epoch: int) -> Int64s:
 def _feistel(
     values: NDArray[np.uint64], half: int, mask: np.uint64, keys: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    left, right = values >> np.uint64(half), values & mask
+    left: NDArray[np.uint64] = values >> np.uint64(half)
+    right: NDArray[np.uint64] = values & mask
     for key in keys:
         left, right = right, left ^ (_mixed(right + key) & mask)
     return (left << np.uint64(half)) | right
@@ -122,7 +123,8 @@ def _floor_times(values: Int64s, share: Fraction) -> Int64s:
     if q >= 1 << 31:
         return np.array([value * p // q for value in values.tolist()], dtype=np.int64)
     whole, part = np.divmod(values, q)
-    return whole * p + part * p // q
+    product: Int64s = whole * p + part * p // q
+    return product
 
 
 def _check(weights: Sequence[Fraction]) -> None:

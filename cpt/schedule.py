@@ -65,7 +65,7 @@ class Piece:
             case "inverse_sqrt":
                 return self.start_lr + change * self._h(x) / self._h(1.0)
             case "exponential":
-                return self.start_lr * (self.end_lr / self.start_lr) ** x
+                return self.start_lr * math.pow(self.end_lr / self.start_lr, x)
             case "one_minus_sqrt":
                 return self.end_lr - change * (1 - math.sqrt(x))
 
