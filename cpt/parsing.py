@@ -152,8 +152,18 @@ def load_yaml(text: str, origin: str) -> dict[str, Any]:
 
 
 def sentences(schema: type[pydantic.BaseModel], error: pydantic.ValidationError) -> list[str]:
-    """One sentence for each fault that pydantic found."""
-    return [_sentence(schema, dict(fault)) for fault in error.errors()]
+    """One sentence for each fault that pydantic found.
+
+    Every member of a union complains; one that fitted well enough to complain about a part of the
+    value speaks, and those that refused the whole of it are silent.
+    """
+    faults = error.errors()
+    places = [_without_tags(schema, fault["loc"]) for fault in faults]
+    return [
+        _sentence(schema, dict(fault))
+        for fault, place in zip(faults, places, strict=True)
+        if not any(len(place) < len(other) and other[: len(place)] == place for other in places)
+    ]
 
 
 def nearest(name: str, legal: Iterable[str]) -> str:
@@ -201,8 +211,27 @@ def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
         )
     if kind == "union_tag_not_found":
         return f"{field}: got {shown(value)}; must be a mapping with a 'type'."
-    message = fault["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"{field}: got {shown(value)}; must {message.replace('valid ', 'a ', 1)}."
+    message = fault["msg"].removeprefix("Input should ")
+    rule = _RULES[kind].format_map(context) if kind in _RULES else message
+    return f"{field}: got {shown(value)}; must {rule}."
+
+
+_RULES = {
+    "bool_parsing": "be true or false",
+    "bool_type": "be true or false",
+    "dict_type": "be a mapping",
+    "float_type": "be a number",
+    "int_type": "be a whole number",
+    "invalid_key": "be the name of a field",
+    "list_type": "be a list",
+    "model_attributes_type": "be a mapping",
+    "model_type": "be a mapping",
+    "string_type": "be text",
+    "too_long": "be a list of at most {max_length}",
+    "too_short": "be a list of at least {min_length}",
+    "tuple_type": "be a list",
+}
+"""How people who write YAML call what pydantic's message names after a Python type."""
 
 
 def _is_slip(value: object, names: Iterable[str]) -> bool:
