@@ -116,18 +116,23 @@ def parse(schema: type[ConfigT], content: object) -> ConfigT:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys; here the second is refused."""
+    """PyYAML keeps the last of two equal keys; here the second is refused.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else id(key_node))
-        return super().construct_mapping(node, deep)
+    Seen while composing, where a mapping still holds what was written: a key may override one
+    that `<<` merges in.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(
+                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
 
 
 def load_yaml(text: str, origin: str) -> dict[str, Any]:
@@ -144,10 +149,10 @@ def load_yaml(text: str, origin: str) -> dict[str, Any]:
         # A SafeLoader underneath: no tag constructs an object.
         content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise ConfigError([f"{origin} is not valid YAML: {_one_line(str(error))}."]) from error
+        raise ConfigError([f"{origin} is not valid YAML: {_problem(error)}."]) from error
     if not isinstance(content, dict):
-        kind = "empty" if content is None else f"a {type(content).__name__}"
-        raise ConfigError([f"{origin} must hold a mapping of fields, but is {kind}."])
+        kind = "is empty" if content is None else f"holds {shown(content)}"
+        raise ConfigError([f"{origin} must hold a mapping of fields, but {kind}."])
     return content
 
 
@@ -238,8 +243,11 @@ def _is_slip(value: object, names: Iterable[str]) -> bool:
     return isinstance(value, str) and bool(difflib.get_close_matches(value, list(names), n=1))
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _problem(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())
 
 
 def _without_tags(
