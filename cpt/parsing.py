@@ -50,6 +50,11 @@ def _number(value: object) -> object:
 
 
 def _whole(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return int(value.replace("_", ""))  # exact, where a float would round beyond 2^53
+        except ValueError:
+            pass
     number = _number(value)
     if isinstance(number, float):
         if not number.is_integer():
