@@ -380,7 +380,8 @@ class RunConfig(Frozen):
     def identity(self) -> dict[str, Any]:
         """What determined the state, in canonical form: plain JSON values, defaults left out.
 
-        The learning rate stands as its pieces, so two ways to write one curve are one state.
+        The learning rate stands as its pieces, so two ways to write one curve are one state; the
+        weights stand as shares of one, and the width of the MLP only where it is not the usual.
         """
         content = self.model_dump(mode="json", exclude_defaults=True)
         for name in (
@@ -394,7 +395,10 @@ class RunConfig(Frozen):
         content["schedule"] = [
             [piece.shape, *_numbers(piece)] for piece in self.schedule.pieces(self.total_steps)
         ]
-        content["stream"] = [[source.corpus, str(source.weight)] for source in self.stream]
+        whole = sum(self.weights)
+        content["stream"] = [[source.corpus, str(source.weight / whole)] for source in self.stream]
+        if self.model.mlp_size == 4 * self.model.hidden_size:
+            content["model"].pop("intermediate_size", None)
         content["evaluation"]["datasets"] = sorted(held.corpus for held in self.evaluation.datasets)
         return content
 
