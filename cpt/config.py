@@ -302,13 +302,15 @@ class EvaluationConfig(Frozen):
     def steps(self, total_steps: int) -> tuple[int, ...]:
         """When to evaluate: at 0, log-spaced after it, regularly, and in the final window.
 
-        The window is (total_steps - final_window_steps, total_steps], counted from its end.
+        The window is (total_steps - final_window_steps, total_steps], counted from its end. Inside
+        it only its own steps count, or `final_loss` would lean towards where another met them.
         """
         early = {2**power for power in range(max(self.interval_steps - 1, 0).bit_length())}
         regular = range(0, total_steps, self.interval_steps)
         window_start = max(total_steps - self.final_window_steps, 0)
         window = range(total_steps, window_start, -self.final_window_interval_steps)
-        return tuple(sorted(step for step in {0, *early, *regular, *window} if step <= total_steps))
+        before = {step for step in {0, *early, *regular} if step <= window_start}
+        return tuple(sorted({*before, *window}))
 
 
 class RunConfig(Frozen):
