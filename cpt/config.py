@@ -336,13 +336,15 @@ class EvaluationConfig(Frozen):
     def steps(self, total_steps: int) -> tuple[int, ...]:
         """When to evaluate: at 0, log-spaced after it, regularly, and in the final window.
 
-        The window is (total_steps - final_window_steps, total_steps], counted from its end.
+        The window is (total_steps - final_window_steps, total_steps], counted from its end. Inside
+        it only its own steps count, or `final_loss` would lean towards where another met them.
         """
         early = {2**power for power in range(max(self.interval_steps - 1, 0).bit_length())}
         regular = range(0, total_steps, self.interval_steps)
         window_start = max(total_steps - self.final_window_steps, 0)
         window = range(total_steps, window_start, -self.final_window_interval_steps)
-        return tuple(sorted(step for step in {0, *early, *regular, *window} if step <= total_steps))
+        before = {step for step in {0, *early, *regular} if step <= window_start}
+        return tuple(sorted({*before, *window}))
 
 
 class RunConfig(Frozen):
@@ -414,7 +416,8 @@ class RunConfig(Frozen):
     def identity(self) -> dict[str, Any]:
         """What determined the state, in canonical form: plain JSON values, defaults left out.
 
-        The learning rate stands as its pieces, so two ways to write one curve are one state.
+        The learning rate stands as its pieces, so two ways to write one curve are one state; the
+        weights stand as shares of one, and the width of the MLP only where it is not the usual.
         """
         content = self.model_dump(mode="json", exclude_defaults=True)
         for name in (
@@ -428,7 +431,10 @@ class RunConfig(Frozen):
         content["schedule"] = [
             [piece.shape, *_numbers(piece)] for piece in self.schedule.pieces(self.total_steps)
         ]
-        content["stream"] = [[source.corpus, str(source.weight)] for source in self.stream]
+        whole = sum(self.weights)
+        content["stream"] = [[source.corpus, str(source.weight / whole)] for source in self.stream]
+        if self.model.mlp_size == 4 * self.model.hidden_size:
+            content["model"].pop("intermediate_size", None)
         content["evaluation"].pop("batch_sequences", None)
         content["evaluation"]["datasets"] = sorted(held.corpus for held in self.evaluation.datasets)
         return content

@@ -8,7 +8,8 @@ resume state of the loader is one integer and the counts of every prefix are exa
 Replay with share f: sample i is replay iff floor((i + 1) f) > floor(i f); its index among the
 replayed is floor(i f), else its index among the new is i - floor(i f). Every source is read in
 its own order without gaps, and after n samples floor(n f) of them are replay. Several sources are
-split off one after the other by the same rule, each from what the ones before it left.
+split off one after the other by the same rule, each from what the ones before it left; what they
+round off gathers in the last, so with k sources a count may be up to k - 1 samples off its share.
 
 This is compute-equivalent replay (arXiv 2403.08763, section 4.2): the share comes out of the
 stage's budget. GPT-NeoX (PR #1200) reached nearly the same order with a greedy blender.

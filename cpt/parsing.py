@@ -50,6 +50,11 @@ def _number(value: object) -> object:
 
 
 def _whole(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return int(value.replace("_", ""))  # exact, where a float would round beyond 2^53
+        except ValueError:
+            pass
     number = _number(value)
     if isinstance(number, float):
         if not number.is_integer():
@@ -116,18 +121,23 @@ def parse(schema: type[ConfigT], content: object) -> ConfigT:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys; here the second is refused."""
+    """PyYAML keeps the last of two equal keys; here the second is refused.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else id(key_node))
-        return super().construct_mapping(node, deep)
+    Seen while composing, where a mapping still holds what was written: a key may override one
+    that `<<` merges in.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(
+                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
 
 
 def load_yaml(text: str, origin: str) -> dict[str, Any]:
@@ -144,16 +154,26 @@ def load_yaml(text: str, origin: str) -> dict[str, Any]:
         # A SafeLoader underneath: no tag constructs an object.
         content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise ConfigError([f"{origin} is not valid YAML: {_one_line(str(error))}."]) from error
+        raise ConfigError([f"{origin} is not valid YAML: {_problem(error)}."]) from error
     if not isinstance(content, dict):
-        kind = "empty" if content is None else f"a {type(content).__name__}"
-        raise ConfigError([f"{origin} must hold a mapping of fields, but is {kind}."])
+        kind = "is empty" if content is None else f"holds {shown(content)}"
+        raise ConfigError([f"{origin} must hold a mapping of fields, but {kind}."])
     return content
 
 
 def sentences(schema: type[pydantic.BaseModel], error: pydantic.ValidationError) -> list[str]:
-    """One sentence for each fault that pydantic found."""
-    return [_sentence(schema, dict(fault)) for fault in error.errors()]
+    """One sentence for each fault that pydantic found.
+
+    Every member of a union complains; one that fitted well enough to complain about a part of the
+    value speaks, and those that refused the whole of it are silent.
+    """
+    faults = error.errors()
+    places = [_without_tags(schema, fault["loc"]) for fault in faults]
+    return [
+        _sentence(schema, dict(fault))
+        for fault, place in zip(faults, places, strict=True)
+        if not any(len(place) < len(other) and other[: len(place)] == place for other in places)
+    ]
 
 
 def nearest(name: str, legal: Iterable[str]) -> str:
@@ -201,16 +221,38 @@ def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
         )
     if kind == "union_tag_not_found":
         return f"{field}: got {shown(value)}; must be a mapping with a 'type'."
-    message = fault["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"{field}: got {shown(value)}; must {message.replace('valid ', 'a ', 1)}."
+    message = fault["msg"].removeprefix("Input should ")
+    rule = _RULES[kind].format_map(context) if kind in _RULES else message
+    return f"{field}: got {shown(value)}; must {rule}."
+
+
+_RULES = {
+    "bool_parsing": "be true or false",
+    "bool_type": "be true or false",
+    "dict_type": "be a mapping",
+    "float_type": "be a number",
+    "int_type": "be a whole number",
+    "invalid_key": "be the name of a field",
+    "list_type": "be a list",
+    "model_attributes_type": "be a mapping",
+    "model_type": "be a mapping",
+    "string_type": "be text",
+    "too_long": "be a list of at most {max_length}",
+    "too_short": "be a list of at least {min_length}",
+    "tuple_type": "be a list",
+}
+"""How people who write YAML call what pydantic's message names after a Python type."""
 
 
 def _is_slip(value: object, names: Iterable[str]) -> bool:
     return isinstance(value, str) and bool(difflib.get_close_matches(value, list(names), n=1))
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _problem(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())
 
 
 def _without_tags(

@@ -222,19 +222,34 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replaces a JSON file atomically. NaN is refused: JSON has no such number."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    """Replaces a JSON file atomically.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON lacks; the file is left as it was.
+    """
+    write_text(path, _json(path, content, indent=1) + "\n")
 
 
 def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow]) -> None:
-    """Appends rows as JSON lines in one write, after healing a line cut off by a kill."""
-    lines = "".join(json.dumps(dataclasses.asdict(row), allow_nan=False) + "\n" for row in rows)
+    """Appends rows as JSON lines in one write, after healing a line cut off by a kill.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON lacks; no row is appended.
+    """
+    lines = "".join(_json(path, dataclasses.asdict(row)) + "\n" for row in rows)
     with path.open("a+b") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 lines = "\n" + lines
         file.write(lines.encode("utf-8"))
+
+
+def _json(path: Path, content: Mapping[str, Any], *, indent: int | None = None) -> str:
+    try:
+        return json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot hold {content}: {error}") from error
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -66,8 +66,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
     try:
         available = ray.cluster_resources()
         needed = {
-            name: amount * resources.workers
-            for name, amount in worker_resources(resources).items()
+            name: amount * resources.workers for name, amount in worker_resources(resources).items()
         }
         slots = min(int(available.get(name, 0) // amount) for name, amount in needed.items())
         if slots < 1:

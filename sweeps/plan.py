@@ -224,9 +224,7 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
     faults += _data_faults(spec, datasets, states.values())
     if faults:
         raise ConfigError(dict.fromkeys(faults))
-    return Plan(
-        spec=spec, model=model, datasets=datasets, trials=tuple(trials), states=states
-    )
+    return Plan(spec=spec, model=model, datasets=datasets, trials=tuple(trials), states=states)
 
 
 def _settings(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any], Baseline | None]]:
@@ -343,9 +341,7 @@ class _Builder:
         )
         return upstream, downstream
 
-    def _scratch(
-        self, seed: int, label: str, weights: Mapping[str, Fraction], steps: int
-    ) -> State:
+    def _scratch(self, seed: int, label: str, weights: Mapping[str, Fraction], steps: int) -> State:
         """From random weights; the rates are those of pre-training."""
         config = self._run(
             label=label,
@@ -374,12 +370,9 @@ class _Builder:
             # Stays where pre-training ended: its floor, from the first update on.
             floor = self._upstream_schedule()
             return ScheduleConfig(type="constant", max_lr=_final_lr(floor))
-        if baseline == "no_redecay":
-            shape = ScheduleShape(type="constant")
-        else:
-            shape = factors["schedule"]
+        constant = ScheduleShape(type="constant")
         return _schedule(
-            shape,
+            constant if baseline == "no_redecay" else factors["schedule"],
             max_lr=max_lr,
             min_lr=max_lr * self.spec.downstream.min_lr_fraction,
             warmup_fraction=factors["warmup_fraction"],
@@ -477,9 +470,7 @@ def _data_faults(
     length = spec.sequence_length
     needed: dict[str, tuple[int, State]] = {}
     for state in states:
-        for source, samples in zip(
-            state.config.stream, state.config.source_samples(), strict=True
-        ):
+        for source, samples in zip(state.config.stream, state.config.source_samples(), strict=True):
             if samples > needed.get(source.name, (0, state))[0]:
                 needed[source.name] = samples, state
     for name, (samples, state) in needed.items():

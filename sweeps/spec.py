@@ -354,4 +354,3 @@ def _axis_faults(spec: SweepSpec) -> Iterable[str]:
     repeated = {name for name in spec.baselines if spec.baselines.count(name) > 1}
     for baseline in sorted(repeated):
         yield f"baselines: got {shown(baseline)} twice; name it once."
-

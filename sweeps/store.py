@@ -28,9 +28,7 @@ class Agenda:
     failed: tuple[State, ...]
 
 
-def agenda(
-    plan: Plan, found: Mapping[str, Status | None], *, retry_failed: bool = False
-) -> Agenda:
+def agenda(plan: Plan, found: Mapping[str, Status | None], *, retry_failed: bool = False) -> Agenda:
     """Decides what is missing.
 
     Args:
@@ -48,11 +46,7 @@ def agenda(
         if name not in complete and failed.intersection(_ancestors(plan, name))
     }
     remaining = remaining_tokens(plan, complete)
-    todo = [
-        state
-        for name, state in plan.states.items()
-        if name not in complete | failed | blocked
-    ]
+    todo = [state for name, state in plan.states.items() if name not in complete | failed | blocked]
     return Agenda(
         todo=tuple(sorted(todo, key=lambda state: -remaining[state.id])),
         blocked=tuple(plan.states[name] for name in plan.states if name in blocked),
