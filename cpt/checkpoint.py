@@ -5,7 +5,10 @@ folder without it is the remains of a kill and is written over. Weights and opti
 saved by parameter name, so another number of workers can load them.
 """
 
+import contextlib
 import shutil
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +66,8 @@ def save(
         "model": get_model_state_dict(model),
         "optimizer": get_optimizer_state_dict(model, optimizer),
     }
-    dcp.save(tensors, checkpoint_id=folder, no_dist=team.world_size == 1)
+    with _quietly_alone():
+        dcp.save(tensors, checkpoint_id=folder, no_dist=team.world_size == 1)
     team.barrier()
     if team.is_first:
         write_json(
@@ -87,7 +91,8 @@ def load(
         "model": get_model_state_dict(model),
         "optimizer": get_optimizer_state_dict(model, optimizer),
     }
-    dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
+    with _quietly_alone():
+        dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
     set_model_state_dict(model, tensors["model"])
     set_optimizer_state_dict(model, optimizer, tensors["optimizer"])
     marker = read_json(state.checkpoint(step) / MARKER)
@@ -103,5 +108,14 @@ def load_weights(state: StateDir, step: int, model: nn.Module, team: Workers) ->
     if step not in steps(state):
         raise FileNotFoundError(f"{state.checkpoint(step)} is not a complete checkpoint")
     tensors = {"model": get_model_state_dict(model)}
-    dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
+    with _quietly_alone():
+        dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
     set_model_state_dict(model, tensors["model"])
+
+
+@contextlib.contextmanager
+def _quietly_alone() -> Iterator[None]:
+    """Torch warns of a single process even where it was asked for with `no_dist`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

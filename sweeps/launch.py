@@ -5,6 +5,7 @@ Tune's own snapshots are not used: after any interruption the agenda is made ane
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -61,7 +62,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
         include_dashboard=None if address else resources.workers > 1,
         object_store_memory=None if address else 100 * 1024 * 1024,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
     )
     try:
         available = ray.cluster_resources()
@@ -135,7 +136,7 @@ class _StateSearcher(Searcher):
             "resources": plan.spec.resources.model_dump(mode="json"),
         }
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # FINISHED is text
         """The configuration of a trial, None to be asked again, or FINISHED."""
         if not self._waiting:
             return str(Searcher.FINISHED)
