@@ -214,7 +214,7 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
     for label, factors, baseline in _settings(spec):
         for seed in spec.seeds:
             try:
-                path = builder.path(factors, baseline, seed)
+                path = builder.path(_with_seed(spec, label, seed), factors, baseline, seed)
             except ConfigError as error:
                 faults += [f"{label}: {fault}" for fault in error.faults]
                 continue
@@ -248,6 +248,10 @@ def _settings(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any], Baseline |
         yield baseline, first, baseline
 
 
+def _with_seed(spec: SweepSpec, label: str, seed: int) -> str:
+    return f"{label},seed={seed}" if len(spec.seeds) > 1 else label
+
+
 def _shown(value: object) -> str:
     shown = plain(value)
     return f"{shown:g}" if isinstance(shown, float) else str(shown)
@@ -273,7 +277,7 @@ def _trial(
         if last.parent is None:
             plain_factors["replay_fraction"] = None
     return Trial(
-        label=f"{label},seed={seed}" if len(spec.seeds) > 1 else label,
+        label=_with_seed(spec, label, seed),
         factors=plain_factors | {"seed": seed},
         baseline=baseline,
         is_center=baseline is None and factors == spec.center.given(),
@@ -300,24 +304,24 @@ class _Builder:
         self.d0, self.d1 = spec.upstream.dataset, spec.downstream.dataset
 
     def path(
-        self, factors: Mapping[str, Any], baseline: Baseline | None, seed: int
+        self, label: str, factors: Mapping[str, Any], baseline: Baseline | None, seed: int
     ) -> tuple[State, ...]:
         """The states of one trial, in the order they are trained."""
         spec = self.spec
         both = spec.upstream_steps + spec.downstream_steps
         if baseline == "downstream_only":
-            return (self._scratch(seed, "downstream_only", {self.d1: Fraction(1)},
+            return (self._scratch(seed, label, {self.d1: Fraction(1)},
                                   spec.downstream_steps),)  # fmt: skip
         if baseline == "union":
             weights = {
                 self.d0: Fraction(spec.upstream_steps, both),
                 self.d1: Fraction(spec.downstream_steps, both),
             }
-            return (self._scratch(seed, "union", weights, both),)
+            return (self._scratch(seed, label, weights, both),)
         upstream = State(
             stage="upstream",
             config=self._run(
-                label=f"pre-training on {self.d0}",
+                label=_with_seed(spec, f"pre-training on {self.d0}", seed),
                 steps=spec.upstream_steps,
                 schedule=self._upstream_schedule(),
                 weights={self.d0: Fraction(1)},
@@ -330,7 +334,7 @@ class _Builder:
         downstream = State(
             stage="downstream",
             config=self._run(
-                label=baseline or _describe(factors),
+                label=label,
                 steps=spec.downstream_steps,
                 schedule=self._downstream_schedule(factors, baseline),
                 weights=weights | {self.d1: 1 - replay},
@@ -454,10 +458,6 @@ def _schedule(
 def _final_lr(schedule: ScheduleConfig) -> float:
     """Where a schedule ends, whatever its length."""
     return schedule.pieces(1)[-1].end_lr
-
-
-def _describe(factors: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={_shown(factors[name])}" for name in FACTORS)
 
 
 def _preset_name(spec: SweepSpec) -> str:

@@ -30,7 +30,8 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
         ConfigError: The data or the tokenizer do not serve; one sentence for each fault.
     """
     tokenizer = load_tokenizer(spec.tokenizer)
-    datasets, faults = {}, []
+    datasets: dict[str, DatasetFacts] = {}
+    faults: list[str] = []
     for name in (spec.upstream.dataset, spec.downstream.dataset):
         try:
             datasets[name] = _facts(name, spec.datasets[name], tokenizer, tree, say)
