@@ -56,7 +56,7 @@ def _number(value: object) -> object:
 def _whole(value: object) -> object:
     if isinstance(value, str):
         try:
-            return int(value.replace("_", ""))  # exact, where a float would round beyond 2^53
+            return int(value)  # exact, where a float would round beyond 2^53
         except ValueError:
             pass
     number = _number(value)
@@ -238,7 +238,6 @@ _RULES = {
     "float_type": "be a number",
     "int_type": "be a whole number",
     "invalid_key": "be the name of a field",
-    "list_type": "be a list",
     "model_attributes_type": "be a mapping",
     "model_type": "be a mapping",
     "string_type": "be text",
