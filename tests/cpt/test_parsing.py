@@ -305,13 +305,13 @@ def test_a_merged_key_may_be_overridden():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("wamup", "; did you mean 'warmup'?"),
-        ("war", "; did you mean 'warmup'?"),  # a beginning
-        ("zzz", "; legal here: decay, warmup."),
+        ("wamup_step", "; did you mean 'warmup_steps'?"),
+        ("war", "; did you mean 'warmup_steps'?"),  # a beginning
+        ("zzz", "; legal here: decay, warmup_steps."),
     ],
 )
 def test_the_nearest_name_is_offered(name, hint):
-    assert nearest(name, ["warmup", "decay"]) == hint
+    assert nearest(name, ["warmup_steps", "decay"]) == hint
 
 
 def test_a_location_is_dotted():

@@ -134,6 +134,13 @@ def test_the_content_is_on_disk_before_the_name_points_to_it(tmp_path, monkeypat
     assert events == ["sync", "replace"]
 
 
+def test_all_of_the_text_is_in_the_file_that_is_synced(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_size))
+    write_text(tmp_path / "file", "12345")
+    assert synced == [5]
+
+
 def test_a_write_that_dies_leaves_the_old_file(tmp_path, monkeypatch):
     def die(_: int) -> None:
         raise OSError("no space left")
@@ -312,6 +319,25 @@ def test_an_evaluation_cut_between_two_sets_is_superseded_as_a_whole():
         {"step": 4, "dataset": "d1", "loss": 5},
     ]
     assert [row["loss"] for row in current_rows(rows, by_set)] == [1, 2, 4, 5]
+
+
+def test_a_resumed_evaluation_that_is_cut_keeps_nothing_of_the_lost_one():
+    rows = [
+        {"step": 8, "dataset": "d0", "loss": 1},
+        {"step": 8, "dataset": "d1", "loss": 2},
+        {"step": 9, "dataset": "d0", "loss": 3},
+        {"step": 8, "dataset": "d0", "loss": 4},
+    ]
+    assert [row["loss"] for row in current_rows(rows, by_set)] == [4]
+
+
+def test_rows_stay_in_the_order_of_the_file():
+    rows = [
+        {"step": 8, "dataset": "d0", "loss": 1},
+        {"step": 8, "dataset": "d1", "loss": 2},
+        {"step": 8, "dataset": "d0", "loss": 3},
+    ]
+    assert [row["loss"] for row in current_rows(rows, by_set)] == [2, 3]
 
 
 def test_no_rows_stay_no_rows():

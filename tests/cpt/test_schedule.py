@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from cpt import schedule
-from cpt.schedule import Pieces, lr
+from cpt.schedule import Piece, Pieces, lr
 
 PAPER_STEPS = 132_366
 PAPER_WARMUP = 1323.66  # 1% of the steps, not rounded
@@ -179,6 +179,18 @@ def test_a_fractional_warmup_peaks_between_two_steps():
 
 
 # The curve as a whole.
+
+
+@pytest.mark.parametrize(
+    "shape", ["constant", "linear", "cosine", "inverse_sqrt", "exponential", "one_minus_sqrt"]
+)
+@pytest.mark.parametrize(("start", "end"), [(0.1, 0.7), (0.37, 0.011), (3e-4, 1.65e-4)])
+def test_a_piece_is_exact_at_both_ends(shape, start, end):
+    end = start if shape == "constant" else end
+    piece = Piece(
+        phase="any", shape=shape, start=1.3, end=7.7, start_lr=start, end_lr=end, timescale=10.0
+    )
+    assert (piece.at(1.3), piece.at(7.7)) == (start, end)
 
 
 @pytest.mark.parametrize("name", NAMES)
