@@ -88,6 +88,37 @@ class ModelConfig(Frozen):
         """Rotated dimensions of a head, even."""
         return int(self.head_size * self.rotary_fraction) // 2 * 2
 
+    @property
+    def num_parameters(self) -> int:
+        """All parameters: embeddings, biases and norms included.
+
+        Raises:
+            ValueError: `vocab_size` is not resolved yet.
+        """
+        return self._embedding_size * (1 if self.tied else 2) + self._block_parameters
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """FLOPs to train on one token: 6 N + 12 layers * width * sequence_length.
+
+        N leaves out the input embedding, which is a look-up. The second term is attention, not
+        halved for the causal mask. Source: PaLM, arXiv 2204.02311, appendix B.
+        """
+        multiplied = self._embedding_size + self._block_parameters
+        return 6 * multiplied + 12 * self.num_layers * self.hidden_size * sequence_length
+
+    @property
+    def _embedding_size(self) -> int:
+        if self.vocab_size is None:
+            raise ValueError("model.vocab_size is not resolved yet")
+        return self.vocab_size * self.hidden_size
+
+    @property
+    def _block_parameters(self) -> int:
+        """Matrices, biases and norms of all blocks, and the final norm."""
+        d, m = self.hidden_size, self.mlp_size
+        block = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
+        return self.num_layers * block + 2 * d
+
 
 PRESETS: dict[str, ModelConfig] = {
     "gpt-200k": ModelConfig(num_layers=3, hidden_size=64, num_heads=2),
@@ -290,14 +321,17 @@ class EvaluationConfig(Frozen):
         interval_steps: Regular evaluations.
         final_window_steps: `final_loss` is the mean over the last this many steps.
         final_window_interval_steps: Evaluations inside that window (the paper: 100, every 10).
-        batch_tokens: Tokens per forward pass.
+        tokens_per_dataset: Tokens evaluated in each set, spread evenly over every domain; a
+            smaller set is evaluated whole.
+        batch_sequences: Sequences per forward pass and worker. Not hashed.
     """
 
     datasets: tuple[HeldOut, ...]
     interval_steps: Count
     final_window_steps: Count
     final_window_interval_steps: Count
-    batch_tokens: Count = 8192
+    tokens_per_dataset: Count = 65_536
+    batch_sequences: Count = 64
 
     def steps(self, total_steps: int) -> tuple[int, ...]:
         """When to evaluate: at 0, log-spaced after it, regularly, and in the final window.
@@ -401,6 +435,7 @@ class RunConfig(Frozen):
         content["stream"] = [[source.corpus, str(source.weight / whole)] for source in self.stream]
         if self.model.mlp_size == 4 * self.model.hidden_size:
             content["model"].pop("intermediate_size", None)
+        content["evaluation"].pop("batch_sequences", None)
         content["evaluation"]["datasets"] = sorted(held.corpus for held in self.evaluation.datasets)
         return content
 

@@ -1,0 +1,45 @@
+"""`python -m cpt STATE_DIR` or `torchrun ... -m cpt STATE_DIR`: trains what its config.json says.
+
+STATE_DIR is `<storage>/states/<state_id>`; the token stores and the parent state it names lie
+below the same `<storage>`. Run it again to go on after an interruption.
+"""
+
+import sys
+from pathlib import Path
+
+from cpt.parsing import ConfigError
+from cpt.records import ResultTree, StateDir
+from cpt.train import DivergedError, read_config, train
+
+
+def main() -> int:
+    """Exit status: 0 trained, 1 failed, 2 refused."""
+    if len(sys.argv) != 2:
+        print("usage: python -m cpt STATE_DIR", file=sys.stderr)
+        return 2
+    state = StateDir(Path(sys.argv[1]).resolve())
+    if not state.config.is_file():
+        print(f"{state.config} does not exist; STATE_DIR must hold a config.json", file=sys.stderr)
+        return 2
+    try:
+        config = read_config(state)
+        if config.state_id != state.path.name:
+            raise ConfigError(
+                [
+                    f"{state.path.name} is not the id of the configuration in it; that is "
+                    f"{config.state_id}"
+                ]
+            )
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        train(config, ResultTree(state.path.parent.parent))
+    except DivergedError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

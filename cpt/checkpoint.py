@@ -1,0 +1,121 @@
+"""Checkpoints: torch's distributed format, complete only when `complete.json` stands in it.
+
+The marker is written after the last byte, by rank 0, once every rank has written its part; a
+folder without it is the remains of a kill and is written over. Weights and optimizer state are
+saved by parameter name, so another number of workers can load them.
+"""
+
+import contextlib
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from cpt.parallel import Workers
+from cpt.records import StateDir, read_json, write_json
+
+MARKER = "complete.json"
+KEPT = 2
+"""The newest, and one before it should the newest be damaged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a checkpoint knows beside tensors.
+
+    Attributes:
+        step: Optimizer updates completed.
+        elapsed_seconds: Time spent in this stage so far, over all attempts.
+    """
+
+    step: int
+    elapsed_seconds: float
+
+
+def steps(state: StateDir) -> list[int]:
+    """Steps that have a complete checkpoint, ascending."""
+    markers = state.checkpoints.glob(f"step_*/{MARKER}")
+    return sorted(int(marker.parent.name.removeprefix("step_")) for marker in markers)
+
+
+def save(
+    state: StateDir,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    team: Workers,
+) -> None:
+    """Writes a checkpoint, marks it, and removes all but the newest `KEPT`."""
+    folder = state.checkpoint(progress.step)
+    if team.is_first:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    team.barrier()
+    tensors: dict[str, Any] = {
+        "model": get_model_state_dict(model),
+        "optimizer": get_optimizer_state_dict(model, optimizer),
+    }
+    with _quietly_alone():
+        dcp.save(tensors, checkpoint_id=folder, no_dist=team.world_size == 1)
+    team.barrier()
+    if team.is_first:
+        write_json(
+            folder / MARKER,
+            {
+                "step": progress.step,
+                "elapsed_seconds": progress.elapsed_seconds,
+                "torch": torch.__version__,
+                "world_size": team.world_size,
+            },
+        )
+        for old in steps(state)[:-KEPT]:
+            shutil.rmtree(state.checkpoint(old))
+
+
+def load(
+    state: StateDir, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, team: Workers
+) -> Progress:
+    """Resumes: weights, optimizer state and step, whatever number of workers wrote them."""
+    tensors: dict[str, Any] = {
+        "model": get_model_state_dict(model),
+        "optimizer": get_optimizer_state_dict(model, optimizer),
+    }
+    with _quietly_alone():
+        dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
+    set_model_state_dict(model, tensors["model"])
+    set_optimizer_state_dict(model, optimizer, tensors["optimizer"])
+    marker = read_json(state.checkpoint(step) / MARKER)
+    return Progress(step=marker["step"], elapsed_seconds=marker["elapsed_seconds"])
+
+
+def load_weights(state: StateDir, step: int, model: nn.Module, team: Workers) -> None:
+    """Initialises: another state's weights, and nothing else of it.
+
+    Raises:
+        FileNotFoundError: That state has no complete checkpoint at `step`.
+    """
+    if step not in steps(state):
+        raise FileNotFoundError(f"{state.checkpoint(step)} is not a complete checkpoint")
+    tensors = {"model": get_model_state_dict(model)}
+    with _quietly_alone():
+        dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
+    set_model_state_dict(model, tensors["model"])
+
+
+@contextlib.contextmanager
+def _quietly_alone() -> Iterator[None]:
+    """Torch warns of a single process even where it was asked for with `no_dist`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

@@ -1,0 +1,108 @@
+"""Where the model lives: devices, process group, FSDP2, mixed precision.
+
+One worker is not wrapped, since FSDP2 with a single process was several times slower than none.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from cpt.model import GPT
+
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""Dense bf16 FLOP/s from NVIDIA's data sheets, by a part of the device's name."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The process group as one rank sees it."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """The rank that writes rows."""
+        return self.rank == 0
+
+    def mean(self, value: torch.Tensor) -> float:
+        """The mean of a scalar over all ranks."""
+        if self.world_size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+            value /= self.world_size
+        return float(value)
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """The elementwise sum over all ranks."""
+        if self.world_size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def barrier(self) -> None:
+        """Waits for all ranks."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    @property
+    def peak_flops(self) -> float | None:
+        """Dense bf16 FLOP/s of all workers' devices; None where not known."""
+        if self.device.type != "cuda":
+            return None
+        name = torch.cuda.get_device_name(self.device)
+        for part, peak in PEAK_FLOPS.items():
+            if part in name:
+                return peak * self.world_size
+        return None
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[Workers]:
+    """Joins the process group: one that exists, one that torchrun describes, or none."""
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        device = torch.device("cuda", local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
+    ours = not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if ours:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        joined = dist.is_initialized()
+        yield Workers(
+            rank=dist.get_rank() if joined else 0,
+            world_size=dist.get_world_size() if joined else 1,
+            device=device,
+        )
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def place(model: GPT, team: Workers, precision: str) -> GPT:
+    """Moves a model with its weights to the device and shards it, block by block.
+
+    Every rank must hold the same weights. bf16: fp32 weights and reductions, bfloat16 compute.
+    """
+    model = model.to(team.device)
+    if team.world_size == 1:
+        return model
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
+    )
+    for layer in model.layers:
+        fully_shard(layer, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
+    return model
+
+
+def computing(team: Workers, precision: str) -> torch.autocast:
+    """The context for forward passes."""
+    return torch.autocast(team.device.type, torch.bfloat16, enabled=precision == "bf16")

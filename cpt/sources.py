@@ -1,0 +1,217 @@
+"""Where documents come from, and a fingerprint of the source that needs no tokenizing.
+
+Three kinds: files in a format that `datasets` reads; a directory or hub id that
+`datasets.load_dataset` opens by itself; a `local:` corpus. Files are streamed one at a time, so
+nothing is copied into a cache and a fault names its file. A `text` file is one document, whole;
+the other formats hold one document a row.
+"""
+
+import difflib
+import glob
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from cpt import local_text
+from cpt.config import DatasetConfig
+from cpt.parsing import ConfigError, nearest, shown
+
+Split = Literal["train", "validation"]
+
+# How `datasets` is asked to read each format. Text that spells NA or null is text.
+FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "arrow": {},
+    "csv": {"keep_default_na": False},
+    "json": {},
+    "parquet": {},
+    "text": {"sample_by": "document"},
+}
+"""Formats whose files are named in `train` and `validation`."""
+
+# What `datasets` and the readers below it raise for content that is not of the format.
+_UNREADABLE = (ValueError, OSError, EOFError, TypeError, KeyError, zlib.error)
+
+
+class Document(NamedTuple):
+    """One text, and its domain where the data set names one."""
+
+    text: str
+    domain: str | None
+
+
+def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
+    """A hash of what a split holds, wherever it lies; no tokenizing.
+
+    Files: the format and the content of each file, in order. A directory: the name and content of
+    every file in it, and the splits asked for. A hub data set: the fingerprints that `datasets`
+    gives to the splits, which follow from its commit. A `local:` corpus: see `cpt.local_text`.
+
+    Args:
+        dataset: The data set.
+        split: Which of its two.
+        field: Dotted name of the data set, e.g. `datasets.german`.
+
+    Raises:
+        ConfigError: A file or the data set is missing or cannot be read.
+    """
+    parts: list[Any]
+    if dataset.path.startswith("local:"):
+        parts = ["local", local_text.fingerprint(dataset.path)]
+    elif dataset.path in FORMATS:
+        files = _files(dataset, split, field)
+        parts = [dataset.path, [_sha256(file) for file in files]]
+    elif Path(dataset.path).is_dir():
+        root = Path(dataset.path)
+        files = sorted(file for file in root.rglob("*") if file.is_file())
+        contents = [[file.relative_to(root).as_posix(), _sha256(file)] for file in files]
+        parts = ["directory", contents, dataset.name, getattr(dataset, split)]
+    else:
+        parts = ["hub", [part._fingerprint for part in _opened(dataset, split, field)]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def documents(dataset: DatasetConfig, split: Split, field: str) -> Iterator[Document]:
+    """The documents of a split, in the order of its files or splits.
+
+    Empty texts are left out: they hold nothing to predict.
+
+    Args:
+        dataset: The data set.
+        split: Which of its two.
+        field: Dotted name of the data set, e.g. `datasets.german`.
+
+    Raises:
+        ConfigError: A file or the data set is missing or cannot be read, a column does not exist,
+            or holds something other than strings.
+    """
+    for where, rows in _tables(dataset, split, field):
+        for number, row in enumerate(rows, start=1):
+            text = _string(row, dataset.text, f"{field}.text", f"row {number} of {where}")
+            domain = None
+            if dataset.domain is not None:
+                place = f"row {number} of {where}"
+                domain = _string(row, dataset.domain, f"{field}.domain", place)
+            if text:
+                yield Document(text, domain)
+
+
+def _tables(
+    dataset: DatasetConfig, split: Split, field: str
+) -> Iterator[tuple[str, Iterable[Mapping[str, Any]]]]:
+    """(how to call it, its rows) for each file or split."""
+    if dataset.path.startswith("local:"):
+        names = local_text.columns(dataset.path)
+        found = local_text.documents(dataset.path, split)
+        yield dataset.path, (dict(zip(names, row, strict=False)) for row in found)
+    elif dataset.path in FORMATS:
+        for file in _files(dataset, split, field):
+            yield str(file), _file_rows(dataset.path, file, f"{field}.{split}")
+    else:
+        opened = _opened(dataset, split, field)
+        for name, part in zip(getattr(dataset, split), opened, strict=True):
+            yield f"{dataset.path} ({name})", part
+
+
+def _file_rows(format_name: str, file: Path, field: str) -> Iterator[Mapping[str, Any]]:
+    import datasets
+
+    if file.stat().st_size == 0:
+        return
+    try:
+        # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
+        yield from datasets.load_dataset(
+            format_name,
+            data_files=[glob.escape(str(file.absolute()))],
+            split="train",
+            streaming=True,
+            **FORMATS[format_name],
+        )
+    except _UNREADABLE as error:
+        raise ConfigError(
+            [
+                f"{field}: got {shown(str(file))}; cannot be read as {format_name} "
+                f"({_reason(error)})."
+            ]
+        ) from error
+
+
+def _opened(dataset: DatasetConfig, split: Split, field: str) -> list[Any]:
+    """One `datasets.Dataset` for each split named."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return [
+            datasets.load_dataset(
+                dataset.path, name=dataset.name, split=name, revision=dataset.revision
+            )
+            for name in getattr(dataset, split)
+        ]
+    except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
+        slip = difflib.get_close_matches(dataset.path, FORMATS, n=1)
+        raise ConfigError(
+            [
+                f"{field}.path: got {shown(dataset.path)} with {split} "
+                f"{shown(list(getattr(dataset, split)))}; must be one of {', '.join(FORMATS)}, a "
+                "directory, or a hub id that can be reached or is in the cache "
+                f"({_reason(error)})" + (nearest(dataset.path, FORMATS) if slip else ".")
+            ]
+        ) from error
+
+
+def _files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
+    """The files of a split in the order given, those of one glob by name."""
+    files: list[Path] = []
+    faults = []
+    for pattern in getattr(dataset, split):
+        named = [Path(pattern)] if Path(pattern).is_file() else []
+        # Path.glob refuses absolute patterns.
+        globbed = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
+        matched = named or [file for file in globbed if file.is_file()]
+        if not matched:
+            rule = "matches no file" if glob.has_magic(pattern) else "there is no such file"
+            faults.append(
+                f"{field}.{split}: got {shown(pattern)}; {rule} (relative paths start at "
+                f"{Path.cwd()})."
+            )
+        files += matched
+    if faults:
+        raise ConfigError(faults)
+    return files
+
+
+def _string(row: Mapping[str, Any], column: str, field: str, place: str) -> str:
+    if column not in row:
+        raise ConfigError([_unknown_column(column, list(row), field, place)])
+    value = row[column]
+    if not isinstance(value, str):
+        raise ConfigError(
+            [
+                f"{field}: got {shown(column)}; must be a column of strings, but {place} holds "
+                f"{shown(value)}."
+            ]
+        )
+    return value
+
+
+def _unknown_column(column: str, columns: Sequence[str], field: str, place: str) -> str:
+    slip = difflib.get_close_matches(column, columns, n=1)
+    hint = nearest(column, columns) if slip else "."
+    return (
+        f"{field}: got {shown(column)}; must be a column of the data, but {place} has "
+        f"{', '.join(columns)}{hint}"
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, without its full stop; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,205 @@
+"""One stage of one model: take a batch, update, evaluate if due, save if due.
+
+Running it again is resuming it: a complete state returns at once, an interrupted one goes on from
+its newest complete checkpoint, and the finished rows and weights are those of a run that was
+never interrupted.
+"""
+
+import math
+import time
+
+import torch
+
+from cpt import checkpoint
+from cpt.checkpoint import Progress
+from cpt.config import RunConfig
+from cpt.data import TrainingStream
+from cpt.evaluate import Evaluator
+from cpt.model import GPT, token_losses
+from cpt.optimizer import clip, make_optimizer, set_lr
+from cpt.parallel import Workers, computing, place, workers
+from cpt.parsing import parse
+from cpt.records import (
+    EvalRow,
+    ResultTree,
+    StateDir,
+    Status,
+    StatusWord,
+    TrainRow,
+    append_rows,
+    read_json,
+    write_json,
+)
+
+
+class DivergedError(ArithmeticError):
+    """The loss or the gradient is no longer finite; `status.json` says at which step."""
+
+
+def train(config: RunConfig, tree: ResultTree) -> None:
+    """Trains a stage to its end, from wherever it stands.
+
+    All workers of the process group call it. Rank 0 writes.
+
+    Args:
+        config: What determines the state.
+        tree: Holds the token stores, the parent state and, afterwards, this state.
+
+    Raises:
+        ValueError: The global batch cannot be divided among the workers, or a validation domain
+            is shorter than a sequence.
+        FileNotFoundError: The parent state is not complete.
+        DivergedError: Recorded as failed; running it again fails at the same step.
+    """
+    state = tree.state(config.state_id)
+    status = state.read_status()
+    if status is not None and status.status is StatusWord.COMPLETE:
+        return
+    with workers() as team:
+        _check_divisible(config, team)
+        if team.is_first:
+            write_json(state.config, config.model_dump(mode="json"))
+        run = _Run(config, tree, state, team)
+        try:
+            run.to_the_end()
+        except DivergedError as error:
+            if team.is_first:
+                state.write_status(
+                    Status(status=StatusWord.FAILED, step=run.step, reason=str(error))
+                )
+            raise
+
+
+def read_config(state: StateDir) -> RunConfig:
+    """The configuration recorded in a state's folder.
+
+    Raises:
+        ConfigError: It does not parse.
+        ValueError: It is not complete JSON.
+    """
+    return parse(RunConfig, read_json(state.config))
+
+
+class _Run:
+    """The moving parts of one attempt."""
+
+    def __init__(self, config: RunConfig, tree: ResultTree, state: StateDir, team: Workers) -> None:
+        self.config, self.state, self.team = config, state, team
+        self.stream = TrainingStream(config, tree)
+        self.evaluator = Evaluator(config, tree, team)
+        self.pieces = config.schedule.pieces(config.total_steps)
+        self.flops_per_token = config.model.flops_per_token(config.sequence_length)
+        self.step, self.elapsed_before = 0, 0.0
+        saved = checkpoint.steps(state)
+        model = GPT(config.model)
+        model.init_weights(config.seed)
+        self.model = place(model, team, config.precision)
+        if config.parent is not None and not saved:
+            parent = tree.state(config.parent)
+            checkpoint.load_weights(parent, read_config(parent).total_steps, self.model, team)
+        self.optimizer = make_optimizer(self.model, config.optimizer)
+        if saved:
+            progress = checkpoint.load(state, saved[-1], self.model, self.optimizer, team)
+            self.step, self.elapsed_before = progress.step, progress.elapsed_seconds
+        self.resumed_at = self.step
+        self.started = time.perf_counter()
+        self.update_seconds = 0.0
+        self.updates = 0
+
+    def to_the_end(self) -> None:
+        """The loop; one extra turn evaluates and saves the last step."""
+        config = self.config
+        self._write_status(StatusWord.RUNNING)
+        due = set(config.evaluation.steps(config.total_steps))
+        while True:
+            # The evaluation of a resumed step was written before its checkpoint was.
+            fresh = self.step > self.resumed_at or self.step == 0
+            if self.step in due and fresh:
+                self._evaluate()
+            last = self.step == config.total_steps
+            if (
+                fresh
+                and self.step > 0
+                and (last or self.step % config.checkpoint_interval_steps == 0)
+            ):
+                self._save()
+            if last:
+                break
+            self._update()
+        self._write_status(StatusWord.COMPLETE)
+
+    def _update(self) -> None:
+        """From `step` to `step + 1`."""
+        began = time.perf_counter()
+        config, team = self.config, self.team
+        lr = config.lr(self.step)
+        set_lr(self.optimizer, lr)
+        batch = self.stream.batch(self.step, team.rank, team.world_size)
+        total = torch.zeros((), device=team.device)
+        micro_batches = batch.split(config.micro_batch_size or len(batch))
+        for micro_batch in micro_batches:
+            with computing(team, config.precision):
+                losses = token_losses(self.model, micro_batch.to(team.device))
+            loss = losses.mean() * (len(micro_batch) / len(batch))
+            loss.backward()
+            total += loss.detach()
+        grad_norm = float(clip(self.model, config.optimizer.max_grad_norm))
+        loss_mean = team.mean(total)
+        self.step += 1
+        if not (math.isfinite(loss_mean) and math.isfinite(grad_norm)):
+            raise DivergedError(
+                f"the loss is {loss_mean} and the gradient norm {grad_norm} at step {self.step} "
+                f"with lr {lr:g}"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.update_seconds += time.perf_counter() - began
+        self.updates += 1
+        last = self.step == config.total_steps
+        if last or self.step % config.log_interval_steps == 0:
+            self._log(lr, loss_mean, grad_norm)
+
+    def _log(self, lr: float, loss: float, grad_norm: float) -> None:
+        rate = self.updates * self.config.tokens_per_step / self.update_seconds
+        peak = self.team.peak_flops
+        row = TrainRow(
+            step=self.step,
+            tokens=self.step * self.config.tokens_per_step,
+            lr=lr,
+            loss=loss,
+            grad_norm=grad_norm,
+            tokens_per_second=round(rate, 1),
+            mfu=None if peak is None else round(rate * self.flops_per_token / peak, 4),
+            elapsed_seconds=round(self._elapsed(), 3),
+        )
+        self.update_seconds, self.updates = 0.0, 0
+        if self.team.is_first:
+            append_rows(self.state.train_rows, [row])
+
+    def _evaluate(self) -> None:
+        rows: list[EvalRow] = self.evaluator.rows(self.model, self.step)
+        if not all(math.isfinite(row.loss) for row in rows):
+            raise DivergedError(f"a held-out loss is not finite at step {self.step}")
+        if self.team.is_first:
+            append_rows(self.state.eval_rows, rows)
+
+    def _save(self) -> None:
+        progress = Progress(step=self.step, elapsed_seconds=self._elapsed())
+        checkpoint.save(self.state, progress, self.model, self.optimizer, self.team)
+        if self.step < self.config.total_steps:
+            self._write_status(StatusWord.RUNNING)
+
+    def _elapsed(self) -> float:
+        return self.elapsed_before + time.perf_counter() - self.started
+
+    def _write_status(self, word: StatusWord) -> None:
+        if self.team.is_first:
+            self.state.write_status(Status(status=word, step=self.step))
+
+
+def _check_divisible(config: RunConfig, team: Workers) -> None:
+    if config.global_batch_size % team.world_size:
+        raise ValueError(
+            f"global_batch_size: got {config.global_batch_size}; must be a multiple of the "
+            f"{team.world_size} workers"
+        )

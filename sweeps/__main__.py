@@ -1,0 +1,211 @@
+"""The command line: `rewarm`, the same as `python -m sweeps`.
+
+Exit status: 0 done; 1 something failed, named; 2 refused input, one sentence per fault; 75
+interrupted, and the same command goes on.
+"""
+
+import enum
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cpt.parsing import ConfigError
+from cpt.records import ResultTree, SweepDir
+from sweeps import show
+from sweeps.plan import Plan
+from sweeps.prepare import prepare, tree_of, write_plan
+from sweeps.spec import load
+from sweeps.store import agenda, statuses
+
+
+class Exit(enum.IntEnum):
+    """Exit statuses, a contract with scripts and schedulers."""
+
+    DONE = 0
+    FAILED = 1
+    REFUSED = 2
+    INTERRUPTED = 75
+
+
+app = typer.Typer(
+    name="rewarm",
+    help="Sweeps that say how to continue pre-training a language model, and what it will forget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A sweep file.")]
+SpecOrDir = Annotated[
+    Path, typer.Argument(metavar="SPEC_OR_DIR", help="A sweep file, or the folder of a sweep.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, e.g. axes.seed=[0,1]."),
+]
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("sweep.yaml"),
+) -> None:
+    """Write a commented starter sweep file."""
+    if file.exists():
+        raise ConfigError([f"{file} exists already; name another file."])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        resources.files("sweeps").joinpath("starter.yaml").read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
+    out.print(f"wrote {file}; next: rewarm plan {file}", markup=False)
+
+
+@app.command()
+def plan(
+    spec_file: SpecFile,
+    overrides: Overrides = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
+) -> None:
+    """Show every trial and state and what they cost; starts nothing."""
+    spec, _ = load(spec_file, overrides or ())
+    planned = prepare(spec, tree_of(spec), _say if not as_json else _silent)
+    if as_json:
+        out.print_json(data=planned.to_json())
+    else:
+        out.print(show.plan(planned))
+
+
+@app.command()
+def run(
+    spec_file: SpecFile,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster; default: this machine.")
+    ] = None,
+    *,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train failed states again.")
+    ] = False,
+) -> None:
+    """Train what is missing, then write the report. Run it again to go on."""
+    spec, submitted = load(spec_file, overrides or ())
+    tree = tree_of(spec)
+    planned = prepare(spec, tree, _say)
+    write_plan(planned, submitted, tree)
+    status = _train(planned, tree, address, retry_failed=retry_failed)
+    _report(tree.sweep(spec.name))
+    raise typer.Exit(status)
+
+
+@app.command()
+def status(target: SpecOrDir) -> None:
+    """Show what is complete, running, failed, and what is left."""
+    out.print(show.status(_sweep_dir(target)))
+
+
+@app.command()
+def report(target: SpecOrDir) -> None:
+    """Write report.html and trials.csv, also while the sweep runs."""
+    _report(_sweep_dir(target))
+
+
+def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:
+    """Trains the agenda and says what came of it."""
+    todo = agenda(planned, statuses(planned, tree), retry_failed=retry_failed)
+    for state in todo.failed:
+        failed = tree.state(state.id).read_status()
+        assert failed is not None
+        err.print(
+            f"failed before: {state.config.label}: {failed.reason}; --retry-failed tries again",
+            markup=False,
+        )
+    if not todo.todo:
+        out.print(f"nothing to train: {show.counted(len(planned.states), 'state')} done or failed")
+        return Exit.FAILED if todo.failed else Exit.DONE
+    done = len(planned.states) - len(todo.todo) - len(todo.failed) - len(todo.blocked)
+    out.print(f"{show.counted(len(todo.todo), 'state')} to train, {done} complete already")
+    return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
+
+
+def _launch(planned: Plan, tree: ResultTree, todo: Any, address: str | None) -> Exit:
+    # Imported here: Ray and torch take seconds, and no other command needs them.
+    from sweeps import launch, progress
+
+    began = time.monotonic()
+    try:
+        with launch.cluster(address, planned.spec.resources) as slots:
+            out.print(f"Ray is up: {show.counted(slots, 'state')} at a time")
+            with progress.shown(todo, tree, out):
+                outcome = launch.run(planned, todo, tree, slots)
+    except launch.ClusterError as error:
+        raise ConfigError([f"resources: {error}"]) from error
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command goes on where it stopped")
+        return Exit.INTERRUPTED
+    for name, reason in outcome.failed.items():
+        err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
+    blocked = [name for name in outcome.unfinished if _has_failed_parent(planned, name, outcome)]
+    interrupted = [name for name in outcome.unfinished if name not in blocked]
+    if interrupted:
+        err.print(
+            f"interrupted with {show.counted(len(interrupted), 'state')} unfinished; the same "
+            "command goes on where it stopped"
+        )
+        return Exit.INTERRUPTED
+    out.print(f"trained in {progress.duration(time.monotonic() - began)}")
+    return Exit.FAILED if outcome.failed else Exit.DONE
+
+
+def _has_failed_parent(planned: Plan, name: str, outcome: Any) -> bool:
+    parent = planned.states[name].config.parent
+    return parent is not None and (
+        parent in outcome.failed or _has_failed_parent(planned, parent, outcome)
+    )
+
+
+def _report(sweep: SweepDir) -> None:
+    from analysis.report import write_report
+
+    out.print(f"report: {write_report(sweep.path)}", markup=False, soft_wrap=True)
+
+
+def _sweep_dir(target: Path) -> SweepDir:
+    """The folder of a sweep that was run."""
+    if target.is_dir():
+        sweep = SweepDir(target.resolve())
+    else:
+        spec, _ = load(target)
+        sweep = tree_of(spec).sweep(spec.name)
+    if not sweep.plan.is_file():
+        raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
+    return sweep
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False)
+
+
+def _silent(text: str) -> None:
+    """--json prints nothing but JSON."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except ConfigError as error:
+        for fault in error.faults:
+            err.print(f"refused: {fault}", markup=False, soft_wrap=True)
+        sys.exit(Exit.REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Runs what is missing of a plan: Ray Tune fans the states out, the result tree decides.
+
+Tune's searcher hands out states as soon as their parent exists, longest remaining path first.
+Tune's own snapshots are not used: after any interruption the agenda is made anew from the tree.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Read when ray.train is imported: the default poll of two seconds is longer than short states.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+# Progress is ours, drawn from the rows.
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import tune
+from ray.exceptions import RayActorError
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.search import Searcher
+
+from cpt.records import ResultTree, Status, StatusWord
+from sweeps.plan import Plan, State
+from sweeps.spec import Resources
+from sweeps.store import Agenda
+from sweeps.worker import train_state, trial_resources, worker_resources
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot run this sweep; the message says what is missing."""
+
+
+@dataclass
+class Outcome:
+    """What became of the states of one run; those of the agenda in neither list are complete.
+
+    Attributes:
+        failed: Id and reason of each state that failed by itself.
+        unfinished: States that were interrupted or lost their machine: run again to go on.
+    """
+
+    failed: dict[str, str] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, resources: Resources) -> Iterator[int]:
+    """Connects to a cluster, or starts Ray on this machine; yields how many states fit at once.
+
+    Raises:
+        ClusterError: Not even one state fits.
+    """
+    ray.init(
+        address=address or "local",
+        # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
+        include_dashboard=None if address else resources.workers > 1,
+        object_store_memory=None if address else 100 * 1024 * 1024,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        available = ray.cluster_resources()
+        needed = {
+            name: amount * resources.workers for name, amount in worker_resources(resources).items()
+        }
+        slots = min(int(available.get(name, 0) // amount) for name, amount in needed.items())
+        if slots < 1:
+            raise ClusterError(
+                f"one state needs {needed} (resources.workers x per worker), but the cluster has "
+                f"{ {name: available.get(name, 0) for name in needed} }; lower resources."
+            )
+        yield slots
+    finally:
+        ray.shutdown()
+
+
+def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
+    """Trains the states of an agenda inside a running cluster; returns when nothing more can be.
+
+    SIGINT ends it early: running states are left for the next run to resume.
+    """
+    outcome = Outcome()
+    resources = plan.spec.resources
+    ray_storage = tree.sweep(plan.spec.name).path / "ray"
+    ray_storage.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=ray_storage))
+    tuner = tune.Tuner(
+        tune.with_resources(train_state, trial_resources(resources)),
+        tune_config=tune.TuneConfig(
+            search_alg=_StateSearcher(plan, todo, tree, str(scratch)),
+            num_samples=-1,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
+            trial_dirname_creator=_folder,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            callbacks=[_FailureRecorder(tree, outcome)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    shutil.rmtree(ray_storage)
+    for state in todo.todo:
+        status = tree.state(state.id).read_status()
+        if status is not None and status.status is StatusWord.FAILED:
+            outcome.failed[state.id] = status.reason
+        elif status is None or status.status is not StatusWord.COMPLETE:
+            outcome.unfinished.append(state.id)
+    return outcome
+
+
+def _folder(trial: TuneTrial) -> str:
+    return str(trial.trial_id)
+
+
+class _StateSearcher(Searcher):
+    """Hands out the next state whose parent is complete."""
+
+    def __init__(self, plan: Plan, agenda: Agenda, tree: ResultTree, ray_storage: str) -> None:
+        super().__init__(metric="state", mode="min")
+        self._waiting: list[State] = list(agenda.todo)
+        self._missing = {state.id for state in agenda.todo}
+        self._running: dict[str, str] = {}
+        self._tree = tree
+        self._common = {
+            "storage": str(tree.storage),
+            "ray_storage": ray_storage,
+            "resources": plan.spec.resources.model_dump(mode="json"),
+        }
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # FINISHED is text
+        """The configuration of a trial, None to be asked again, or FINISHED."""
+        if not self._waiting:
+            return str(Searcher.FINISHED)
+        for position, state in enumerate(self._waiting):
+            if state.config.parent not in self._missing:
+                del self._waiting[position]
+                self._running[trial_id] = state.id
+                return {"run": state.config.model_dump(mode="json"), **self._common}
+        return None
+
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: dict[str, Any] | None = None,
+        error: bool = False,  # noqa: FBT001, FBT002 - Tune's signature
+    ) -> None:
+        """Frees the children of a finished state; gives up those of one that is not complete."""
+        name = self._running.pop(trial_id)
+        status = self._tree.state(name).read_status()
+        if status is not None and status.status is StatusWord.COMPLETE:
+            self._missing.discard(name)
+            return
+        lost = {name}
+        for state in self._waiting:  # parents stand before their children
+            if state.config.parent in lost:
+                lost.add(state.id)
+        self._waiting = [state for state in self._waiting if state.id not in lost]
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the result tree is the only memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the result tree is the only memory."""
+
+
+class _FailureRecorder(tune.Callback):
+    """Writes down why a state failed, unless its machine was lost: that one can go on."""
+
+    def __init__(self, tree: ResultTree, outcome: Outcome) -> None:
+        self._tree, self._outcome = tree, outcome
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Called by Tune in the driver."""
+        error = trial.get_error()
+        if error is None or isinstance(error, RayActorError):
+            return
+        state = self._tree.state(state_id_of(trial.config))
+        before = state.read_status()
+        state.write_status(
+            Status(
+                status=StatusWord.FAILED,
+                step=before.step if before else 0,
+                reason=_reason(error),
+            )
+        )
+
+
+def state_id_of(trial_config: dict[str, Any]) -> str:
+    """The state that a Tune trial trains."""
+    from cpt.config import RunConfig
+    from cpt.parsing import parse
+
+    return parse(RunConfig, trial_config["run"]).state_id
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of what Ray wrapped: the original exception."""
+    cause = getattr(error, "cause", None) or error
+    lines = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {lines[-1]}"

@@ -1,0 +1,100 @@
+"""From a sweep file to its plan: packs the data once, learns its facts, lays out the states."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cpt.config import DatasetConfig
+from cpt.corpus import TokenStore, build
+from cpt.parsing import ConfigError
+from cpt.records import ResultTree, write_json, write_text
+from cpt.sources import Split
+from cpt.tokenizer import Tokenizer, load_tokenizer
+from sweeps.plan import DatasetFacts, Plan, SplitFacts, make_plan
+from sweeps.spec import SweepSpec
+
+
+def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Plan:
+    """Packs the token stores of a sweep, where they do not exist yet, and plans it.
+
+    Args:
+        spec: What was asked for.
+        tree: Receives the token stores.
+        say: Told of work that takes a while.
+
+    Raises:
+        ConfigError: The data or the tokenizer do not serve; one sentence for each fault.
+    """
+    tokenizer = load_tokenizer(spec.tokenizer)
+    datasets, faults = {}, []
+    for name in (spec.upstream.dataset, spec.downstream.dataset):
+        try:
+            datasets[name] = _facts(name, spec.datasets[name], tokenizer, tree, say)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return make_plan(spec, datasets, tokenizer.vocab_size)
+
+
+def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
+    """Writes `sweep.yaml` and `plan.json`."""
+    sweep = tree.sweep(plan.spec.name)
+    write_text(sweep.spec, submitted)
+    write_json(sweep.plan, plan.to_json() | {"environment": environment()})
+
+
+def environment() -> dict[str, Any]:
+    """Where a sweep was submitted: recorded, never hashed."""
+    versions = {name: _version(name) for name in ("rewarm", "torch", "ray", "datasets")}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "submitted": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def tree_of(spec: SweepSpec) -> ResultTree:
+    """The result tree that a sweep writes to."""
+    return ResultTree(Path(spec.storage).expanduser().resolve())
+
+
+def _facts(
+    name: str,
+    dataset: DatasetConfig,
+    tokenizer: Tokenizer,
+    tree: ResultTree,
+    say: Callable[[str], None],
+) -> DatasetFacts:
+    stores: dict[Split, TokenStore] = {}
+    for split in ("train", "validation"):
+        stores[split] = build(dataset, split, tokenizer, tree, f"datasets.{name}")
+        meta = stores[split].meta
+        say(f"{name} {split}: {meta.documents:,} documents, {meta.tokens:,} tokens")
+    return DatasetFacts(
+        train=_split_facts(stores["train"]), validation=_split_facts(stores["validation"])
+    )
+
+
+def _split_facts(store: TokenStore) -> SplitFacts:
+    meta = store.meta
+    return SplitFacts(
+        corpus=meta.corpus_id,
+        documents=meta.documents,
+        tokens=meta.tokens,
+        bytes=meta.bytes,
+        domain_tokens={domain.name: domain.tokens for domain in meta.domains},
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
