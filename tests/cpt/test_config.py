@@ -142,6 +142,7 @@ def renamed(items: list[dict]) -> list[dict]:
         {"micro_batch_size": 4},
         {"checkpoint_interval_steps": 7},
         {"log_interval_steps": 10},
+        {"evaluation__batch_sequences": 8},
         {"stream": renamed(CONTENT["stream"])},
         {"evaluation__datasets": renamed(CONTENT["evaluation"]["datasets"])},
         {"evaluation__datasets": CONTENT["evaluation"]["datasets"][::-1]},
@@ -166,7 +167,7 @@ def test_what_changes_no_number_does_not_change_the_id(changes):
         {"model__intermediate_size": None},
         {"model__intermediate_size": 256},  # 4 x 64
         {"schedule__start_lr": 0},
-        {"evaluation__batch_tokens": 8192},
+        {"evaluation__tokens_per_dataset": 65_536},
     ],
     ids=str,
 )
@@ -226,9 +227,9 @@ CHANGES = [
     {"stream": [{**CONTENT["stream"][0], "weight": 0.1}, CONTENT["stream"][1]]},
     {"evaluation__datasets": CONTENT["evaluation"]["datasets"][:1]},
     {"evaluation__interval_steps": 50},
+    {"evaluation__tokens_per_dataset": 4096},
     {"evaluation__final_window_steps": 50},
     {"evaluation__final_window_interval_steps": 5},
-    {"evaluation__batch_tokens": 4096},
     {"parent": None},
     {"parent": "steps500-seed1-0123456789ab"},
     {"optimizer__betas": [0.9, 0.99]},
@@ -407,10 +408,31 @@ def test_an_interval_beyond_the_end_leaves_only_log_spaced_ones():
 # Models.
 
 
-def num_parameters(model: ModelConfig, vocab_size: int) -> int:
-    """GPT-NeoX, untied, with biases: 12 h^2 + 13 h a block, a final norm, two embeddings."""
-    h = model.hidden_size
-    return model.num_layers * (12 * h * h + 13 * h) + 2 * h + 2 * vocab_size * h
+def test_the_parameters_of_a_tiny_model_counted_by_hand():
+    # width 2: attention 4*4 + 4*2, MLP 2*2*8 + 8 + 2, two norms 2*4, final norm 4, embeddings 2*6
+    model = ModelConfig(num_layers=1, hidden_size=2, num_heads=1, vocab_size=3)
+    assert model.num_parameters == 24 + 42 + 8 + 4 + 12
+
+
+def test_a_tied_model_has_one_embedding():
+    model = ModelConfig(num_layers=1, hidden_size=2, num_heads=1, vocab_size=3, tied=True)
+    assert model.num_parameters == 24 + 42 + 8 + 4 + 6
+
+
+def test_a_narrower_mlp_has_fewer_parameters():
+    model = ModelConfig(num_layers=1, hidden_size=2, num_heads=1, vocab_size=3, intermediate_size=5)
+    assert model.num_parameters == 24 + (2 * 2 * 5 + 5 + 2) + 8 + 4 + 12
+
+
+def test_flops_leave_out_the_look_up_and_count_attention():
+    # 6 * (90 parameters - 6 of the input embedding) + 12 * 1 layer * width 2 * 10 tokens
+    model = ModelConfig(num_layers=1, hidden_size=2, num_heads=1, vocab_size=3)
+    assert model.flops_per_token(10) == 504 + 240
+
+
+def test_parameters_are_not_known_before_the_vocabulary_is():
+    with pytest.raises(ValueError, match="vocab_size is not resolved yet"):
+        _ = PRESETS["gpt-1m"].num_parameters
 
 
 @pytest.mark.parametrize(
@@ -425,7 +447,7 @@ def test_the_pythia_presets_have_the_published_sizes(name, parameters):
     model = PRESETS[name]
     assert model.mlp_size == 4 * model.hidden_size
     assert not model.tied
-    assert num_parameters(model, model.vocab_size) == parameters
+    assert model.num_parameters == parameters
 
 
 @pytest.mark.parametrize(
@@ -433,7 +455,7 @@ def test_the_pythia_presets_have_the_published_sizes(name, parameters):
 )
 def test_the_small_presets_have_the_size_they_are_named_for(name, parameters):
     assert PRESETS[name].vocab_size is None
-    assert num_parameters(PRESETS[name], 256) == parameters
+    assert PRESETS[name].model_copy(update={"vocab_size": 256}).num_parameters == parameters
 
 
 @pytest.mark.parametrize(("name", "rotated"), [("pythia-70m", 16), ("pythia-410m", 16)])
