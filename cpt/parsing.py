@@ -6,6 +6,7 @@ wrong experiment.
 """
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,16 +44,19 @@ def _number(value: object) -> object:
         raise ValueError("must be a number, not true or false")
     if isinstance(value, str):
         try:
-            return float(value.replace("_", ""))
+            number = float(value.replace("_", ""))
         except ValueError:
             raise ValueError("must be a number") from None
+        if not math.isfinite(number):
+            raise ValueError("must be a finite number")
+        return number
     return value
 
 
 def _whole(value: object) -> object:
     if isinstance(value, str):
         try:
-            return int(value.replace("_", ""))  # exact, where a float would round beyond 2^53
+            return int(value)  # exact, where a float would round beyond 2^53
         except ValueError:
             pass
     number = _number(value)
@@ -210,7 +214,8 @@ def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
         return f"{field} is missing; it has no default."
     if kind == "value_error":
         rule = str(context["error"])
-        return f"{field}: got {shown(value)}; {rule}." if location else f"{rule}."
+        rule += "" if rule.endswith((".", "?")) else "."
+        return f"{field}: got {shown(value)}; {rule}" if location else rule
     if kind in {"literal_error", "enum", "union_tag_invalid"}:
         expected = context.get("expected", context.get("expected_tags", ""))
         names = [name.strip(" '") for name in expected.replace(" or ", ",").split(",")]
@@ -233,7 +238,6 @@ _RULES = {
     "float_type": "be a number",
     "int_type": "be a whole number",
     "invalid_key": "be the name of a field",
-    "list_type": "be a list",
     "model_attributes_type": "be a mapping",
     "model_type": "be a mapping",
     "string_type": "be text",
