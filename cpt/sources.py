@@ -32,7 +32,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
 """Formats whose files are named in `train` and `validation`."""
 
 # What `datasets` and the readers below it raise for content that is not of the format.
-_UNREADABLE = (ValueError, OSError, EOFError, TypeError, KeyError, zlib.error)
+_UNREADABLE = (ValueError, OSError, EOFError, zlib.error)
 
 
 class Document(NamedTuple):
@@ -118,21 +118,19 @@ def _tables(
 def _file_rows(format_name: str, file: Path, field: str) -> Iterator[Mapping[str, Any]]:
     import datasets
 
-    if file.stat().st_size == 0:
-        return
+    # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
+    pattern = glob.escape(str(file.absolute()))
+    options = FORMATS[format_name]
     try:
-        # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
         yield from datasets.load_dataset(
-            format_name,
-            data_files=[glob.escape(str(file.absolute()))],
-            split="train",
-            streaming=True,
-            **FORMATS[format_name],
+            format_name, data_files=[pattern], split="train", streaming=True, **options
         )
+    except StopIteration:  # the JSON reader's word for a file without a line
+        return
     except _UNREADABLE as error:
         raise ConfigError(
             [
-                f"{field}: got {shown(str(file))}; cannot be read as {format_name} "
+                f"{field}: got {shown(str(file), 300)}; cannot be read as {format_name} "
                 f"({_reason(error)})."
             ]
         ) from error
@@ -154,7 +152,7 @@ def _opened(dataset: DatasetConfig, split: Split, field: str) -> list[Any]:
         slip = difflib.get_close_matches(dataset.path, FORMATS, n=1)
         raise ConfigError(
             [
-                f"{field}.path: got {shown(dataset.path)} with {split} "
+                f"{field}.path: got {shown(dataset.path, 300)} with {split} "
                 f"{shown(list(getattr(dataset, split)))}; must be one of {', '.join(FORMATS)}, a "
                 "directory, or a hub id that can be reached or is in the cache "
                 f"({_reason(error)})" + (nearest(dataset.path, FORMATS) if slip else ".")
@@ -174,7 +172,7 @@ def _files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
         if not matched:
             rule = "matches no file" if glob.has_magic(pattern) else "there is no such file"
             faults.append(
-                f"{field}.{split}: got {shown(pattern)}; {rule} (relative paths start at "
+                f"{field}.{split}: got {shown(pattern, 300)}; {rule} (relative paths start at "
                 f"{Path.cwd()})."
             )
         files += matched
