@@ -1,8 +1,8 @@
 """Any text data set to packed tokens, cached by content and shared by all sweeps.
 
-`cpt.token_store` says what a store holds. The id is a hash of the source's content, the columns read and the tokenizer: the same text at
-another path is the same corpus. A store is built aside and renamed when complete, so a store that
-exists is whole.
+`cpt.token_store` says what a store holds. The id is a hash of the source's content, the columns
+read and the tokenizer: the same text at another path is the same corpus. A store is built aside
+and renamed when complete, so a store that exists is whole.
 """
 
 import hashlib
@@ -108,7 +108,10 @@ def _publish(aside: Path, path: Path) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     for leftover in path.parent.glob(f".{path.name}.*"):
-        touched = max(file.stat().st_mtime for file in (leftover, *leftover.iterdir()))
+        try:
+            touched = max(file.stat().st_mtime for file in (leftover, *leftover.iterdir()))
+        except FileNotFoundError:  # its builder has just published it
+            continue
         if time.time() - touched > ABANDONED_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
 

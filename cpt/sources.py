@@ -46,8 +46,9 @@ def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
     """A hash of what a split holds, wherever it lies; no tokenizing.
 
     Files: the format and the content of each file, in order. A directory: the name and content of
-    every file in it, and the splits asked for. A hub data set: the fingerprints that `datasets`
-    gives to the splits, which follow from its commit. A `local:` corpus: see `cpt.local_text`.
+    every file in it but hidden ones, and the splits asked for. A hub data set: the fingerprints
+    that `datasets` gives to the splits, which follow from its commit. A `local:` corpus: see
+    `cpt.local_text`.
 
     Args:
         dataset: The data set.
@@ -64,10 +65,7 @@ def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
         files = _files(dataset, split, field)
         parts = [dataset.path, [_sha256(file) for file in files]]
     elif Path(dataset.path).is_dir():
-        root = Path(dataset.path)
-        files = sorted(file for file in root.rglob("*") if file.is_file())
-        contents = [[file.relative_to(root).as_posix(), _sha256(file)] for file in files]
-        parts = ["directory", contents, dataset.name, getattr(dataset, split)]
+        parts = ["directory", _contents(Path(dataset.path)), dataset.name, getattr(dataset, split)]
     else:
         parts = ["hub", [part._fingerprint for part in _opened(dataset, split, field)]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -89,10 +87,10 @@ def documents(dataset: DatasetConfig, split: Split, field: str) -> Iterator[Docu
     """
     for where, rows in _tables(dataset, split, field):
         for number, row in enumerate(rows, start=1):
-            text = _string(row, dataset.text, f"{field}.text", f"row {number} of {where}")
+            place = f"row {number} of {where}"
+            text = _string(row, dataset.text, f"{field}.text", place)
             domain = None
             if dataset.domain is not None:
-                place = f"row {number} of {where}"
                 domain = _string(row, dataset.domain, f"{field}.domain", place)
             if text:
                 yield Document(text, domain)
@@ -202,6 +200,16 @@ def _unknown_column(column: str, columns: Sequence[str], field: str, place: str)
         f"{field}: got {shown(column)}; must be a column of the data, but {place} has "
         f"{', '.join(columns)}{hint}"
     )
+
+
+def _contents(root: Path) -> list[list[str]]:
+    """[name, hash] of each file below; hidden ones are a tool's notes, such as download times."""
+    files = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
+    return [
+        [name, _sha256(file)]
+        for name, file in sorted(files.items())
+        if not any(part.startswith(".") for part in name.split("/"))
+    ]
 
 
 def _sha256(file: Path) -> str:

@@ -166,6 +166,7 @@ def test_a_directory_is_read_by_split(tmp_path: Path, tree: ResultTree) -> None:
         (tmp_path / folder).mkdir()
         write_json_lines(tmp_path / folder / "train.jsonl", [{"text": "a"}])
         write_json_lines(tmp_path / folder / "test.jsonl", [{"text": "b"}])
+        (tmp_path / folder / ".downloaded").write_text(folder, encoding="utf-8")
         dataset = letters("", path=str(tmp_path / folder), train="train", validation="test")
         stores += [build(dataset, split, BYTES, tree, FIELD) for split in ("train", "validation")]
     assert [store.tokens.tolist() for store in stores] == [[97, 256], [98, 256]] * 2
