@@ -156,7 +156,7 @@ def _docstrings(path: Path) -> list[str]:
         except (SyntaxError, ValueError):
             return []
     texts = (ast.get_docstring(node, clean=False) for node in _documented(tree))
-    cleaned = [inspect.cleandoc(text) for text in texts if text]
+    cleaned = [inspect.cleandoc(text).strip() for text in texts if text]
     return [text for text in cleaned if _is_prose(text)]
 
 

@@ -32,7 +32,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
 """Formats whose files are named in `train` and `validation`."""
 
 # What `datasets` and the readers below it raise for content that is not of the format.
-_UNREADABLE = (ValueError, OSError, EOFError, TypeError, KeyError, zlib.error)
+_UNREADABLE = (ValueError, OSError, EOFError, zlib.error)
 
 
 class Document(NamedTuple):
@@ -46,8 +46,9 @@ def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
     """A hash of what a split holds, wherever it lies; no tokenizing.
 
     Files: the format and the content of each file, in order. A directory: the name and content of
-    every file in it, and the splits asked for. A hub data set: the fingerprints that `datasets`
-    gives to the splits, which follow from its commit. A `local:` corpus: see `cpt.local_text`.
+    every file in it but hidden ones, and the splits asked for. A hub data set: the fingerprints
+    that `datasets` gives to the splits, which follow from its commit. A `local:` corpus: see
+    `cpt.local_text`.
 
     Args:
         dataset: The data set.
@@ -64,10 +65,7 @@ def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
         files = _files(dataset, split, field)
         parts = [dataset.path, [_sha256(file) for file in files]]
     elif Path(dataset.path).is_dir():
-        root = Path(dataset.path)
-        files = sorted(file for file in root.rglob("*") if file.is_file())
-        contents = [[file.relative_to(root).as_posix(), _sha256(file)] for file in files]
-        parts = ["directory", contents, dataset.name, getattr(dataset, split)]
+        parts = ["directory", _contents(Path(dataset.path)), dataset.name, getattr(dataset, split)]
     else:
         parts = ["hub", [part._fingerprint for part in _opened(dataset, split, field)]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -89,10 +87,10 @@ def documents(dataset: DatasetConfig, split: Split, field: str) -> Iterator[Docu
     """
     for where, rows in _tables(dataset, split, field):
         for number, row in enumerate(rows, start=1):
-            text = _string(row, dataset.text, f"{field}.text", f"row {number} of {where}")
+            place = f"row {number} of {where}"
+            text = _string(row, dataset.text, f"{field}.text", place)
             domain = None
             if dataset.domain is not None:
-                place = f"row {number} of {where}"
                 domain = _string(row, dataset.domain, f"{field}.domain", place)
             if text:
                 yield Document(text, domain)
@@ -118,21 +116,19 @@ def _tables(
 def _file_rows(format_name: str, file: Path, field: str) -> Iterator[Mapping[str, Any]]:
     import datasets
 
-    if file.stat().st_size == 0:
-        return
+    # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
+    pattern = glob.escape(str(file.absolute()))
+    options = FORMATS[format_name]
     try:
-        # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
         yield from datasets.load_dataset(
-            format_name,
-            data_files=[glob.escape(str(file.absolute()))],
-            split="train",
-            streaming=True,
-            **FORMATS[format_name],
+            format_name, data_files=[pattern], split="train", streaming=True, **options
         )
+    except StopIteration:  # the JSON reader's word for a file without a line
+        return
     except _UNREADABLE as error:
         raise ConfigError(
             [
-                f"{field}: got {shown(str(file))}; cannot be read as {format_name} "
+                f"{field}: got {shown(str(file), 300)}; cannot be read as {format_name} "
                 f"({_reason(error)})."
             ]
         ) from error
@@ -154,7 +150,7 @@ def _opened(dataset: DatasetConfig, split: Split, field: str) -> list[Any]:
         slip = difflib.get_close_matches(dataset.path, FORMATS, n=1)
         raise ConfigError(
             [
-                f"{field}.path: got {shown(dataset.path)} with {split} "
+                f"{field}.path: got {shown(dataset.path, 300)} with {split} "
                 f"{shown(list(getattr(dataset, split)))}; must be one of {', '.join(FORMATS)}, a "
                 "directory, or a hub id that can be reached or is in the cache "
                 f"({_reason(error)})" + (nearest(dataset.path, FORMATS) if slip else ".")
@@ -174,7 +170,7 @@ def _files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
         if not matched:
             rule = "matches no file" if glob.has_magic(pattern) else "there is no such file"
             faults.append(
-                f"{field}.{split}: got {shown(pattern)}; {rule} (relative paths start at "
+                f"{field}.{split}: got {shown(pattern, 300)}; {rule} (relative paths start at "
                 f"{Path.cwd()})."
             )
         files += matched
@@ -204,6 +200,16 @@ def _unknown_column(column: str, columns: Sequence[str], field: str, place: str)
         f"{field}: got {shown(column)}; must be a column of the data, but {place} has "
         f"{', '.join(columns)}{hint}"
     )
+
+
+def _contents(root: Path) -> list[list[str]]:
+    """[name, hash] of each file below; hidden ones are a tool's notes, such as download times."""
+    files = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
+    return [
+        [name, _sha256(file)]
+        for name, file in sorted(files.items())
+        if not any(part.startswith(".") for part in name.split("/"))
+    ]
 
 
 def _sha256(file: Path) -> str:
