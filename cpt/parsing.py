@@ -103,6 +103,7 @@ Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, _ABOVE_0]
 NotNegative = Annotated[Number, _AT_LEAST_0]
 UnitShare = Annotated[Number, _IN_0_1]
+ShareBelow1 = Annotated[Number, _BELOW_1]
 Count = Annotated[int, BeforeValidator(_whole), _ABOVE_0]
 CountOrZero = Annotated[int, BeforeValidator(_whole), _AT_LEAST_0]
 Exact = Annotated[
@@ -226,6 +227,10 @@ def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
         )
     if kind == "union_tag_not_found":
         return f"{field}: got {shown(value)}; must be a mapping with a 'type'."
+    if kind == "too_short" and isinstance(value, Mapping):
+        return (
+            f"{field}: got {shown(value)}; must be a mapping of at least {context['min_length']}."
+        )
     message = fault["msg"].removeprefix("Input should ")
     rule = _RULES[kind].format_map(context) if kind in _RULES else message
     return f"{field}: got {shown(value)}; must {rule}."
@@ -267,7 +272,7 @@ def _without_tags(
     owner: object = schema
     for part in location:
         step = _member(owner, part)
-        if step is None and isinstance(part, str) and result and not _is_model(owner):
+        if step is None and isinstance(part, str) and result and _is_union(owner):
             owner = _choice(owner, part) or owner
             continue
         result.append(part)
@@ -287,6 +292,11 @@ def _owner(
 
 def _is_model(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
+
+
+def _is_union(annotation: object) -> bool:
+    """Whether pydantic has to choose; a single type that may be None is no choice."""
+    return len([part for part in _flat(annotation) if part is not type(None)]) > 1
 
 
 def _flat(annotation: object) -> list[object]:
