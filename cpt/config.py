@@ -23,8 +23,8 @@ from cpt.parsing import (
     ExactPositive,
     Frozen,
     NotNegative,
-    Number,
     Positive,
+    ShareBelow1,
     UnitShare,
     nearest,
 )
@@ -35,6 +35,9 @@ IDENTITY_VERSION = 1
 
 LOCAL_CORPORA = ("local:python-prose", "local:python-code")
 """Real text that every machine with Python has: docstrings, and the standard library's source."""
+
+FILE_FORMATS = ("arrow", "csv", "json", "parquet", "text")
+"""Formats whose files are named in `train` and `validation`."""
 
 
 class ModelConfig(Frozen):
@@ -237,7 +240,7 @@ class OptimizerConfig(Frozen):
         max_grad_norm: The gradient is clipped to this L2 norm.
     """
 
-    betas: tuple[Number, Number] = (0.9, 0.95)
+    betas: tuple[ShareBelow1, ShareBelow1] = (0.9, 0.95)
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.1
     max_grad_norm: Positive = 1.0
@@ -253,7 +256,7 @@ class DatasetConfig(Frozen):
         validation: Likewise; held out, never trained on.
         text: Column that holds the text.
         domain: Column that names each document's domain; None where there is one domain.
-        name: Configuration of a hub data set.
+        name: Configuration of a directory or hub data set.
         revision: Revision of a hub data set.
         repeat: Training may read it more than once; False refuses a budget beyond one epoch.
     """
@@ -284,6 +287,13 @@ class DatasetConfig(Frozen):
                 raise ValueError(f"{self.path} splits itself; leave out train and validation")
         elif not self.train or not self.validation:
             raise ValueError("train and validation must name files or splits")
+        if self.path.startswith("local:") or self.path in FILE_FORMATS:
+            for field in ("name", "revision"):
+                if (value := getattr(self, field)) is not None:
+                    raise ValueError(
+                        f"{field} {value!r} must be left out: {self.path} has none, only a hub "
+                        "data set or a directory has"
+                    )
         return self
 
 

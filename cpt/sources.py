@@ -16,20 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cpt import local_text
-from cpt.config import DatasetConfig
+from cpt.config import FILE_FORMATS, DatasetConfig
 from cpt.parsing import ConfigError, nearest, shown
 
 Split = Literal["train", "validation"]
 
-# How `datasets` is asked to read each format. Text that spells NA or null is text.
-FORMATS: Mapping[str, Mapping[str, Any]] = {
-    "arrow": {},
+# How `datasets` is asked to read a format. Text that spells NA or null is text.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "csv": {"keep_default_na": False},
-    "json": {},
-    "parquet": {},
     "text": {"sample_by": "document"},
 }
-"""Formats whose files are named in `train` and `validation`."""
 
 # What `datasets` and the readers below it raise for content that is not of the format.
 _UNREADABLE = (ValueError, OSError, EOFError, zlib.error)
@@ -61,9 +57,8 @@ def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
     parts: list[Any]
     if dataset.path.startswith("local:"):
         parts = ["local", local_text.fingerprint(dataset.path)]
-    elif dataset.path in FORMATS:
-        files = _files(dataset, split, field)
-        parts = [dataset.path, [_sha256(file) for file in files]]
+    elif dataset.path in FILE_FORMATS:
+        parts = [dataset.path, [_sha256(file) for file in files(dataset, split, field)]]
     elif Path(dataset.path).is_dir():
         parts = ["directory", _contents(Path(dataset.path)), dataset.name, getattr(dataset, split)]
     else:
@@ -104,8 +99,8 @@ def _tables(
         names = local_text.columns(dataset.path)
         found = local_text.documents(dataset.path, split)
         yield dataset.path, (dict(zip(names, row, strict=False)) for row in found)
-    elif dataset.path in FORMATS:
-        for file in _files(dataset, split, field):
+    elif dataset.path in FILE_FORMATS:
+        for file in files(dataset, split, field):
             yield str(file), _file_rows(dataset.path, file, f"{field}.{split}")
     else:
         opened = _opened(dataset, split, field)
@@ -118,7 +113,7 @@ def _file_rows(format_name: str, file: Path, field: str) -> Iterator[Mapping[str
 
     # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
     pattern = glob.escape(str(file.absolute()))
-    options = FORMATS[format_name]
+    options = _OPTIONS.get(format_name, {})
     try:
         yield from datasets.load_dataset(
             format_name, data_files=[pattern], split="train", streaming=True, **options
@@ -147,20 +142,24 @@ def _opened(dataset: DatasetConfig, split: Split, field: str) -> list[Any]:
             for name in getattr(dataset, split)
         ]
     except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
-        slip = difflib.get_close_matches(dataset.path, FORMATS, n=1)
+        slip = difflib.get_close_matches(dataset.path, FILE_FORMATS, n=1)
         raise ConfigError(
             [
                 f"{field}.path: got {shown(dataset.path, 300)} with {split} "
-                f"{shown(list(getattr(dataset, split)))}; must be one of {', '.join(FORMATS)}, a "
-                "directory, or a hub id that can be reached or is in the cache "
-                f"({_reason(error)})" + (nearest(dataset.path, FORMATS) if slip else ".")
+                f"{shown(list(getattr(dataset, split)))}; must be one of "
+                f"{', '.join(FILE_FORMATS)}, a directory, or a hub id that can be reached or is in the cache "
+                f"({_reason(error)})" + (nearest(dataset.path, FILE_FORMATS) if slip else ".")
             ]
         ) from error
 
 
-def _files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
-    """The files of a split in the order given, those of one glob by name."""
-    files: list[Path] = []
+def files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
+    """The files of a split in the order given, those of one glob by name.
+
+    Raises:
+        ConfigError: A file is missing, or a glob matches none.
+    """
+    found: list[Path] = []
     faults = []
     for pattern in getattr(dataset, split):
         named = [Path(pattern)] if Path(pattern).is_file() else []
@@ -173,10 +172,10 @@ def _files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
                 f"{field}.{split}: got {shown(pattern, 300)}; {rule} (relative paths start at "
                 f"{Path.cwd()})."
             )
-        files += matched
+        found += matched
     if faults:
         raise ConfigError(faults)
-    return files
+    return found
 
 
 def _string(row: Mapping[str, Any], column: str, field: str, place: str) -> str:
@@ -204,10 +203,10 @@ def _unknown_column(column: str, columns: Sequence[str], field: str, place: str)
 
 def _contents(root: Path) -> list[list[str]]:
     """[name, hash] of each file below; hidden ones are a tool's notes, such as download times."""
-    files = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
+    below = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
     return [
         [name, _sha256(file)]
-        for name, file in sorted(files.items())
+        for name, file in sorted(below.items())
         if not any(part.startswith(".") for part in name.split("/"))
     ]
 
