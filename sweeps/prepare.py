@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cpt.config import DatasetConfig
+from cpt.config import FILE_FORMATS, DatasetConfig
 from cpt.corpus import TokenStore, build
-from cpt.parsing import ConfigError
+from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, write_json, write_text
-from cpt.sources import Split
+from cpt.sources import Split, files
 from cpt.tokenizer import Tokenizer, load_tokenizer
 from sweeps.plan import DatasetFacts, Plan, SplitFacts, make_plan
 from sweeps.spec import SweepSpec
@@ -37,6 +37,7 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
             datasets[name] = _facts(name, spec.datasets[name], tokenizer, tree, say)
         except ConfigError as error:
             faults += error.faults
+    faults += faults or _leaks(spec)
     if faults:
         raise ConfigError(faults)
     return make_plan(spec, datasets, tokenizer.vocab_size)
@@ -81,6 +82,27 @@ def _facts(
     return DatasetFacts(
         train=_split_facts(stores["train"]), validation=_split_facts(stores["validation"])
     )
+
+
+def _leaks(spec: SweepSpec) -> list[str]:
+    """Files that one stage trains on and another measures by, whatever they are called."""
+    used = {name: spec.datasets[name] for name in (spec.upstream.dataset, spec.downstream.dataset)}
+    read: dict[Path, str] = {}
+    for name, dataset in used.items():
+        read |= dict.fromkeys(_resolved_files(dataset, "train"), f"datasets.{name}.train")
+    return [
+        f"datasets.{name}.validation: got {shown(str(file), 300)}, which {read[file]} reads too; "
+        "must be held out of training; name other files."
+        for name, dataset in used.items()
+        for file in _resolved_files(dataset, "validation")
+        if file in read
+    ]
+
+
+def _resolved_files(dataset: DatasetConfig, split: Split) -> list[Path]:
+    if dataset.path not in FILE_FORMATS:
+        return []
+    return [file.resolve() for file in files(dataset, split, dataset.path)]
 
 
 def _split_facts(store: TokenStore) -> SplitFacts:

@@ -31,6 +31,12 @@ from cpt.parsing import (
 
 ScheduleType = Literal["constant", "cosine", "infinite_cosine", "infinite_inverse_sqrt", "wsd"]
 Baseline = Literal["no_rewarm", "no_redecay", "downstream_only", "union"]
+_OWN_FIELDS = {
+    "infinite_cosine": {"cooldown_fraction", "constant_fraction"},
+    "infinite_inverse_sqrt": {"cooldown_fraction", "constant_fraction", "timescale"},
+    "wsd": {"decay_fraction"},
+}
+"""Which fields of `ScheduleShape` each type reads; those not named here read none."""
 FACTORS = ("max_lr", "warmup_fraction", "replay_fraction", "schedule")
 """What distinguishes trials, beside the seed; every one has a value in every trial."""
 
@@ -51,6 +57,14 @@ class ScheduleShape(Frozen):
     constant_fraction: UnitShare = 0.25
     timescale: Positive = 10.0
     decay_fraction: UnitShare = 0.2
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        read = _OWN_FIELDS.get(self.type, set())
+        for name in ScheduleShape.model_fields:
+            if name != "type" and name in self.model_fields_set and name not in read:
+                raise ValueError(f"{name} must be left out: {self.type} does not read it")
+        return self
 
     @property
     def label(self) -> str:
@@ -82,7 +96,10 @@ def _local_path(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     if separator and scheme != "file":
         raise ValueError(f"must be a directory or a file:// URI; {scheme}:// is not supported yet")
-    return rest if separator else value
+    path = rest if separator else value
+    if not path:
+        raise ValueError("must name a directory; '.' is the current one")
+    return path
 
 
 Shape = Annotated[ScheduleShape, BeforeValidator(_shape)]
@@ -303,6 +320,12 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 def _faults(spec: SweepSpec) -> Iterable[str]:
     """What two fields get wrong together."""
+    for name, dataset in spec.datasets.items():
+        for shared in sorted(set(dataset.train).intersection(dataset.validation)):
+            yield (
+                f"datasets.{name}.validation: got {shown(shared)}, which train names too; must be "
+                "held out of training; name other data."
+            )
     for side in ("upstream", "downstream"):
         stage: Upstream | Downstream = getattr(spec, side)
         if stage.dataset not in spec.datasets:
