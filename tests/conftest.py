@@ -14,7 +14,7 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="rewarm-tests-hf-")
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real corpora and a real tokenizer, beside the checkout."""
-    path = Path(__file__).parents[3] / "shared" / "data"
+    path = Path(__file__).parents[2] / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"no real corpora at {path}")
     return path
