@@ -30,7 +30,7 @@ MEANING_OF_BASELINES = {
     "union": "trains on D0 and D1 together from random weights, with both budgets",
 }
 
-SCHEDULES = {"wsd": "WSD", "infinite_inverse_sqrt": "infinite 1/√"}
+SCHEDULES = {"wsd": "WSD"}
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"

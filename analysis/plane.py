@@ -137,7 +137,8 @@ def _placed_labels(points: pd.DataFrame) -> pd.DataFrame:
         if not near:
             label[setting] = points.loc[setting, "name"]
             written.append((x[setting], y[setting]))
-    beside = pd.Series("middle right", index=points.index).where(x < 0.6, "middle left")
+    # Clear of the front, which leaves each of its points to the right and reaches it from below.
+    beside = pd.Series("bottom right", index=points.index).where(x < 0.6, "top left")
     return pd.DataFrame({"label": label, "label_at": beside})
 
 

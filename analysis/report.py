@@ -80,6 +80,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         meanings=labels.MEANING_OF_BASELINES,
         names=labels.BASELINES,
         amount=labels.amount,
+        title=labels.title,
     )
 
 

@@ -41,9 +41,9 @@ def question(sweep: Sweep) -> str:
     budgets = sorted(set(sweep.states.loc[sweep.states["stage"] == "downstream", "tokens"]))
     spent = labels.listing([labels.amount(budget) for budget in budgets])
     return (
-        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters), "
-        f"pre-trained on {sweep.dataset('d0')} (D0), go on to {sweep.dataset('d1')} (D1) "
-        f"with {spent} more tokens, and what will it forget?"
+        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters) go on from "
+        f"{sweep.dataset('d0')} (D0) to {sweep.dataset('d1')} (D1) with {spent} more tokens, and "
+        "what will it forget?"
     )
 
 
@@ -85,8 +85,8 @@ def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -
         settings: As `measures.settings_table` returns them.
         center: As `measures.anchor` returns it.
     """
-    continued = named(sweep, settings, center)
-    compared = continued[continued["adaptation_change_low"].notna()]
+    compared = named(sweep, settings[~settings["from_scratch"]], center)
+    compared = compared[compared["adaptation_change_low"].notna()]
     central = (compared["adaptation_change"] == 0) & (compared["forgetting_change"] == 0)
     compared = compared[~central]
     if compared.empty:
