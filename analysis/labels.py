@@ -62,6 +62,16 @@ def baseline_label(baseline: str) -> str:
     return BASELINES.get(baseline, baseline.replace("_", " "))
 
 
+def has_center(sweep: Sweep) -> bool:
+    """Whether one setting is the sweep's centre; a grid need not have one."""
+    return bool(sweep.trials["center"].any())
+
+
+def center_name(sweep: Sweep) -> str:
+    """What the setting is called that others are compared with."""
+    return "centre" if has_center(sweep) else "reference"
+
+
 def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, Any]) -> str:
     """A setting in words: where it differs from the centre, or all of it where there is none.
 
@@ -72,10 +82,10 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
     """
     if trial["baseline"]:
         return baseline_label(trial["baseline"])
-    if sweep.plan["center"] is None:
-        told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
-    else:
+    if has_center(sweep):
         told = [axis for axis in center if trial[axis] != center[axis]]
+    else:
+        told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
     parts = [f"{axis_label(axis)} {value_label(axis, trial[axis])}" for axis in told]
     return ", ".join(parts) or "centre"
 

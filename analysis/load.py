@@ -48,9 +48,9 @@ class Sweep:
             `status` (pending | running | complete | stopped | failed), `reason` (why it failed,
             stopped or cannot start), `step` (updates done), `steps` (updates planned), `tokens`
             (planned, of the last state).
-        states: One row a state, index `state`: `label`, `parent`, `stage`, `steps`, `tokens`,
-            `status`, `reason`, `step`, `final_window_steps` (NaN before the state has a
-            configuration).
+        states: One row a state, index `state`: `label`, `stage`, `steps`, `tokens`, `parent`
+            (empty: random weights), `status`, `reason`, `step`, `final_window_steps` (NaN before
+            the state has a configuration).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
             whole set. Losses in nats per token.
@@ -130,7 +130,8 @@ def _states(
         config = configs.get(name)
         rows.append(
             {
-                **{key: state[key] for key in ("label", "parent", "stage", "steps", "tokens")},
+                **{key: state[key] for key in ("label", "stage", "steps", "tokens")},
+                "parent": state["parent"] or "",
                 "status": PENDING if status is None else status.status.value,
                 "reason": "" if status is None else status.reason,
                 "step": 0 if status is None else status.step,

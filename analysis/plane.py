@@ -137,8 +137,11 @@ def _placed_labels(points: pd.DataFrame) -> pd.DataFrame:
         if not near:
             label[setting] = points.loc[setting, "name"]
             written.append((x[setting], y[setting]))
-    # Clear of the front, which leaves each of its points to the right and reaches it from below.
-    beside = pd.Series("bottom right", index=points.index).where(x < 0.6, "top left")
+    # No setting lies above and to the left of the front, so its names have that corner to
+    # themselves, but for the edge of the picture.
+    beside = pd.Series("bottom right", index=points.index)
+    beside[x > 0.6] = "bottom left"
+    beside[points["efficient"] & (x > 0.2)] = "top left"
     return pd.DataFrame({"label": label, "label_at": beside})
 
 

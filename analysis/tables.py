@@ -73,7 +73,8 @@ def trials_table(
             cells.append(number(labels.change(difference), difference, "quiet"))
         rows.append((_row_role(trial), cells))
     headings = ["trial", *map(labels.axis_label, axes), "D0 loss", "D1 loss", "mean"]
-    headings += ["forgetting", "vs centre", "adaptation", "vs centre"]
+    against = f"vs {labels.center_name(sweep)}"
+    headings += ["forgetting", against, "adaptation", against]
     ordered = [theme.is_numeric(sweep.plan["axes"][axis]) for axis in axes]
     return Table(headings, [False, *ordered, *(True for _ in range(7))], rows)
 
@@ -89,8 +90,9 @@ def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, 
             if measure in ("forgetting", "adaptation"):
                 cells.append(_with_half_width(setting, f"{measure}_change", labels.change))
         rows.append((_row_role(setting), cells))
-    headings = ["setting", "seeds", "D0 loss", "D1 loss", "mean", "forgetting", "vs centre"]
-    headings += ["adaptation", "vs centre"]
+    against = f"vs {labels.center_name(sweep)}"
+    headings = ["setting", "seeds", "D0 loss", "D1 loss", "mean"]
+    headings += ["forgetting", against, "adaptation", against]
     return Table(headings, [False, *(True for _ in range(8))], rows)
 
 

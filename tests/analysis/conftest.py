@@ -368,7 +368,7 @@ class TypedTree:
                 "trial": trial,
                 "factors": {"replay_fraction": replay, "seed": seed},
                 "baseline": baseline,
-                "center": baseline is None and replay == 0.05,
+                "center": self.center is not None and baseline is None and replay == 0.05,
                 "states": [state] if scratch else [upstream, state],
             }
         )
