@@ -1,0 +1,71 @@
+"""Where curves end: final loss against the value of an axis."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis import theme
+from analysis.measures import ROLES
+
+
+def end_points(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Where each curve of a choice ended: the mean over its complete seeds.
+
+    Returns:
+        One row a curve: `curve`, `color`, `central`, and for each role `<role>_loss`,
+        `<role>_loss_low`, `<role>_loss_high` (NaN below two seeds), `<role>_start`.
+    """
+    complete = chosen[chosen["mean_loss"].notna()]
+    groups = complete.groupby("curve", sort=False)
+    columns = [f"{role}_{name}" for role in ROLES for name in ("loss_low", "loss_high", "start")]
+    means = groups[[f"{role}_loss" for role in ROLES]].mean()
+    return groups[["color", "central", *columns]].first().join(means).reset_index()
+
+
+def end_figure(
+    points: pd.DataFrame, role: str, axis_name: str, *, span: tuple[float, float]
+) -> go.Figure:
+    """Final loss against the value of an axis, values evenly spaced; bars span 95% over seeds.
+
+    Args:
+        points: As `end_points` returns them.
+        role: d0 or d1.
+        axis_name: Title of the horizontal axis.
+        span: Losses at the bottom and top; one span for every axis shows which of them matters.
+    """
+    drawn = theme.figure(x_title=axis_name, y_title="final loss, nats per token", height=230)
+    losses = points[f"{role}_loss"]
+    drawn.add_trace(
+        go.Scatter(
+            x=points["curve"],
+            y=losses,
+            mode="lines+markers",
+            line={"color": theme.MUTED, "width": 1.2},
+            marker={
+                "color": list(points["color"]),
+                "size": [13 if central else 9 for central in points["central"]],
+                "opacity": 1,
+            },
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": (points[f"{role}_loss_high"] - losses).fillna(0),
+                "arrayminus": (losses - points[f"{role}_loss_low"]).fillna(0),
+                "color": theme.MUTED,
+                "thickness": 1.2,
+                "visible": bool(points[f"{role}_loss_high"].notna().any()),
+            },
+            hovertemplate="%{x}: %{y:.4f}<extra></extra>",
+        )
+    )
+    drawn.update_xaxes(type="category", showgrid=False)
+    drawn.update_yaxes(range=span)
+    return drawn
+
+
+def end_span(points: list[pd.DataFrame], role: str) -> tuple[float, float]:
+    """The lowest and highest final loss of several choices and their intervals, with some air."""
+    columns = [f"{role}_loss", f"{role}_loss_low", f"{role}_loss_high"]
+    losses = pd.concat(points)[columns]
+    low, high = float(losses.min().min()), float(losses.max().max())
+    air = 0.08 * (high - low) or 0.01
+    return low - air, high + air

@@ -1,0 +1,139 @@
+"""The report's words: how an axis, a value, a setting and a number are written for a reader."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.load import Sweep
+
+AXES = {
+    "max_lr": "peak LR",
+    "warmup_fraction": "warm-up",
+    "replay_fraction": "replay",
+    "schedule": "schedule",
+    "seed": "seed",
+}
+"""Short names of the axes of the paper; any other axis is written as the sweep file spells it."""
+
+BASELINES = {
+    "no_rewarm": "no re-warming",
+    "no_redecay": "no re-decay",
+    "downstream_only": "D1 only, from scratch",
+    "union": "D0 and D1, from scratch",
+}
+
+MEANING_OF_BASELINES = {
+    "no_rewarm": "continues at the floor of pre-training's learning rate",
+    "no_redecay": "re-warms to the peak and stays there",
+    "downstream_only": "trains on D1 from random weights, with D1's budget",
+    "union": "trains on D0 and D1 together from random weights, with both budgets",
+}
+
+SCHEDULES = {"wsd": "WSD"}
+
+MINUS = "\N{MINUS SIGN}"
+MISSING = "\N{EN DASH}"
+
+
+def axis_label(axis: str) -> str:
+    """The name of an axis."""
+    return AXES.get(axis, axis.replace("_", " "))
+
+
+def title(name: str) -> str:
+    """A name at the head of something: `peak LR` becomes `Peak LR`."""
+    return name[:1].upper() + name[1:]
+
+
+def value_label(axis: str, value: Any) -> str:
+    """A value on an axis: shares as percent, numbers without a tail, words without underscores."""
+    if value is None:
+        return MISSING
+    if isinstance(value, str):
+        return SCHEDULES.get(value, value.replace("_", " "))
+    if axis.endswith("_fraction"):
+        return f"{100 * value:g}%"
+    return f"{value:g}"
+
+
+def baseline_label(baseline: str) -> str:
+    """The name of a baseline."""
+    return BASELINES.get(baseline, baseline.replace("_", " "))
+
+
+def has_center(sweep: Sweep) -> bool:
+    """Whether one setting is the sweep's centre; a grid need not have one."""
+    return bool(sweep.trials["center"].any())
+
+
+def center_name(sweep: Sweep) -> str:
+    """What the setting is called that others are compared with."""
+    return "centre" if has_center(sweep) else "reference"
+
+
+def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, Any]) -> str:
+    """A setting in words: where it differs from the centre, or all of it where there is none.
+
+    Args:
+        sweep: Says whether a centre was named.
+        trial: A row with the axes and `baseline`.
+        center: As `measures.anchor` returns it.
+    """
+    if trial["baseline"]:
+        return baseline_label(trial["baseline"])
+    if has_center(sweep):
+        told = [axis for axis in center if trial[axis] != center[axis]]
+    else:
+        told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
+    parts = [f"{axis_label(axis)} {value_label(axis, trial[axis])}" for axis in told]
+    return ", ".join(parts) or "centre"
+
+
+def setting_labels(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> dict[str, str]:
+    """`setting_label` for each setting of `measures.trial_table`."""
+    return {
+        str(trial["setting"]): setting_label(sweep, trial.to_dict(), center)
+        for _, trial in trials.iterrows()
+    }
+
+
+def loss(value: float) -> str:
+    """Nats per token with three decimals; a dash where there is none."""
+    return MISSING if pd.isna(value) else f"{value:.3f}".replace("-", MINUS)
+
+
+def change(value: float) -> str:
+    """A difference in nats per token, always with its sign."""
+    if pd.isna(value):
+        return MISSING
+    return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}".replace("-", MINUS)
+
+
+def amount(value: float) -> str:
+    """A count of tokens, bytes or parameters with three digits and a unit: 1.23M."""
+    if pd.isna(value):
+        return MISSING
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time in its largest two units: 2 h 5 min."""
+    if pd.isna(seconds):
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def listing(names: list[str]) -> str:
+    """Names as a sentence lists them: `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

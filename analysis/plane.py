@@ -1,0 +1,182 @@
+"""The main picture: what each setting forgets against what it gains."""
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis import labels, theme
+from analysis.load import Sweep
+
+SYMBOLS = {
+    "no_rewarm": "diamond-open",
+    "no_redecay": "square-open",
+    "downstream_only": "x-thin-open",
+    "union": "star-open",
+}
+CENTER = "centre"
+FRONT = "not beaten on both"
+
+
+def plane_points(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -> pd.DataFrame:
+    """One point a setting.
+
+    A setting that differs from the centre in one axis belongs to that axis' family, which has one
+    colour; in a grid the families are the values of one axis, replay where it is swept.
+
+    Args:
+        sweep: For names.
+        settings: As `measures.settings_table` returns them.
+        center: As `measures.anchor` returns it.
+
+    Returns:
+        `name`, `family`, `color`, `symbol`, `order` (rank within the family), `forgetting`,
+        `adaptation` and their `_low`, `_high`; `efficient`, `from_scratch`, `baseline`,
+        `hover`, `label` (empty: none is written), `label_at` (where beside the mark).
+    """
+    rows = []
+    for _, setting in settings.iterrows():
+        family, color, order = _family(sweep, setting.to_dict(), center)
+        name = labels.setting_label(sweep, setting.to_dict(), center)
+        rows.append(
+            {
+                "name": name,
+                "family": family,
+                "color": color,
+                "order": order,
+                "symbol": SYMBOLS.get(setting["baseline"], "hexagon-open")
+                if setting["baseline"]
+                else ("circle-open" if name == CENTER else "circle"),
+                "hover": _hover(name, setting, center),
+            }
+        )
+    columns = ["efficient", "from_scratch"]
+    for name in ("forgetting", "adaptation"):
+        columns += [name, f"{name}_low", f"{name}_high"]
+    points = pd.DataFrame(rows, index=settings.index).join(settings[[*columns, "baseline"]])
+    return points.join(_placed_labels(points))
+
+
+def plane_figure(points: pd.DataFrame) -> go.Figure:
+    """Forgetting to the right, adaptation upwards: the upper left is better."""
+    drawn = theme.figure(
+        x_title="forgetting: rise of D0 loss, nats per token \N{LEFTWARDS ARROW} less is better",
+        y_title="adaptation: fall of D1 loss, nats per token \N{RIGHTWARDS ARROW} more is better",
+        height=560,
+    )
+    front = points[points["efficient"]].sort_values("forgetting")
+    if len(front):
+        drawn.add_trace(
+            go.Scatter(
+                x=front["forgetting"],
+                y=front["adaptation"],
+                name=FRONT,
+                legendgroup=FRONT,
+                mode="lines",
+                line={"color": theme.MUTED, "width": 1.2, "dash": "dash", "shape": "hv"},
+                hoverinfo="skip",
+            )
+        )
+    for family, rows in points.groupby("family", sort=False):
+        drawn.add_trace(_family_trace(str(family), rows.sort_values("order")))
+    return drawn
+
+
+def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
+    central = rows["name"] == CENTER
+    errors = {
+        axis: {
+            "type": "data",
+            "array": (rows[f"{name}_high"] - rows[name]).fillna(0),
+            "color": rows["color"].iloc[0],
+            "thickness": 1,
+            "width": 0,
+            "visible": bool(rows[f"{name}_high"].notna().any()),
+        }
+        for axis, name in (("error_x", "forgetting"), ("error_y", "adaptation"))
+    }
+    return go.Scatter(
+        x=rows["forgetting"],
+        y=rows["adaptation"],
+        name=family,
+        legendgroup=family,
+        mode="markers+text",
+        text=rows["label"],
+        textposition=list(rows["label_at"]),
+        textfont={"size": 11.5, "color": theme.INK},
+        marker={
+            "color": list(rows["color"]),
+            "symbol": list(rows["symbol"]),
+            "size": [20 if it else 11 for it in central],
+            "opacity": 1,
+            "line": {"width": 1.6, "color": list(rows["color"])},
+        },
+        customdata=rows["hover"],
+        hovertemplate="%{customdata}<extra></extra>",
+        cliponaxis=False,
+        **errors,
+    )
+
+
+def _placed_labels(points: pd.DataFrame) -> pd.DataFrame:
+    """Names beside the marks of centre, baselines and front, towards the middle of the plane.
+
+    Of names that would lie on top of each other the first is written; the order is centre,
+    baselines, front.
+    """
+    x = (points["forgetting"] - points["forgetting"].min()) / _width(points["forgetting"])
+    y = (points["adaptation"] - points["adaptation"].min()) / _width(points["adaptation"])
+    rank = pd.Series(3, index=points.index)
+    rank[points["efficient"]] = 2
+    rank[points["baseline"] != ""] = 1
+    rank[points["name"] == CENTER] = 0
+    label = pd.Series("", index=points.index)
+    written: list[tuple[float, float]] = []
+    for setting in rank[rank < 3].sort_values(kind="stable").index:
+        near = any(abs(x[setting] - a) < 0.3 and abs(y[setting] - b) < 0.035 for a, b in written)
+        if not near:
+            label[setting] = points.loc[setting, "name"]
+            written.append((x[setting], y[setting]))
+    # No setting lies above and to the left of the front, so its names have that corner to
+    # themselves, but for the edge of the picture.
+    beside = pd.Series("bottom right", index=points.index)
+    beside[x > 0.6] = "bottom left"
+    beside[points["efficient"] & (x > 0.2)] = "top left"
+    return pd.DataFrame({"label": label, "label_at": beside})
+
+
+def _width(values: pd.Series) -> float:
+    return float(values.max() - values.min()) or 1.0
+
+
+def _family(
+    sweep: Sweep, setting: dict[Any, Any], center: dict[str, Any]
+) -> tuple[str, str, float]:
+    """The family of a setting, its colour and its rank in it."""
+    if setting["baseline"]:
+        return labels.baseline_label(setting["baseline"]), theme.INK, 0
+    if sweep.plan["design"] == "grid":
+        swept = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
+        axis = "replay_fraction" if "replay_fraction" in swept else (swept or list(center))[0]
+        colors = theme.value_colors(sweep.plan["axes"][axis])
+        name = f"{labels.axis_label(axis)} {labels.value_label(axis, setting[axis])}"
+        return name, colors[setting[axis]], list(colors).index(setting[axis])
+    axes = list(center)
+    for axis, color in zip(axes, theme.categorical(len(axes)), strict=True):
+        if setting[axis] != center[axis]:
+            values = list(theme.value_colors(sweep.plan["axes"][axis]))
+            return f"other {labels.axis_label(axis)}", color, values.index(setting[axis])
+    return CENTER, theme.INK, 0
+
+
+def _hover(name: str, setting: pd.Series, center: dict[str, Any]) -> str:
+    factors = " · ".join(
+        f"{labels.axis_label(axis)} {labels.value_label(axis, setting[axis])}" for axis in center
+    )
+    seeds = "" if setting["seeds"] == 1 else f"mean of {setting['seeds']} seeds<br>"
+    return (
+        f"<b>{name}</b><br>forgetting {labels.change(setting['forgetting'])}"
+        f" · adaptation {labels.loss(setting['adaptation'])}<br>"
+        f"final loss: D0 {labels.loss(setting['d0_loss'])} · D1 {labels.loss(setting['d1_loss'])}"
+        f"<br>{factors}<br>{seeds}{setting['states']}"
+    )

@@ -1,0 +1,124 @@
+"""From a sweep's folder to the page a person decides from, and the table a program reads.
+
+`write_report` loads the tables, measures them, makes sections of charts and fills the template in
+`templates/`. The page is one file: style, script, plotly and data are inside it, nothing is
+fetched.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from analysis import charts, labels, story, tables, theme
+from analysis.load import Sweep, load_sweep
+from analysis.measures import (
+    anchor,
+    csv_table,
+    dip_table,
+    settings_table,
+    trial_table,
+)
+from cpt.records import StatusWord, SweepDir, write_text
+
+
+def write_report(sweep_dir: Path) -> Path:
+    """Writes `report.html` and `trials.csv` into a sweep's folder, finished or not.
+
+    Args:
+        sweep_dir: `<storage>/sweeps/<name>`.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no plan in it.
+        ValueError: The plan is of another version, or a file is not complete JSON.
+    """
+    sweep = load_sweep(sweep_dir)
+    trials = trial_table(sweep)
+    paths = SweepDir(sweep_dir)
+    write_text(paths.trials, csv_table(sweep, trials).to_csv(index=False))
+    write_text(paths.report, render(sweep, trials))
+    return paths.report
+
+
+def render(sweep: Sweep, trials: pd.DataFrame) -> str:
+    """The page as text."""
+    center = anchor(sweep)
+    settings = settings_table(trials, center)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        plan=sweep.plan,
+        plotly=get_plotlyjs(),
+        config=theme.CONFIG,
+        question=story.question(sweep),
+        progress=progress(sweep, trials),
+        findings=story.findings(sweep, trials, settings, center),
+        middle=labels.center_name(sweep),
+        reference="" if labels.has_center(sweep) else _reference(center),
+        certainty=story.certainty(sweep, settings, center),
+        plane=charts.plane_chart(sweep, settings, center),
+        settings=tables.settings_summary(sweep, settings, center),
+        several_seeds=trials["seed"].nunique() > 1,
+        trials=tables.trials_table(sweep, trials, settings, center),
+        axes=charts.axis_charts(sweep, trials, center),
+        dips=charts.dip_charts(sweep, trials, center),
+        dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+        rates=charts.rate_charts(sweep, trials, center),
+        pretraining=charts.pretraining_chart(sweep),
+        datasets=tables.datasets_table(sweep.plan),
+        states=tables.states_table(sweep),
+        facts=_facts(sweep),
+        meanings=labels.MEANING_OF_BASELINES,
+        names=labels.BASELINES,
+        amount=labels.amount,
+        title=labels.title,
+    )
+
+
+def progress(sweep: Sweep, trials: pd.DataFrame) -> dict[str, Any]:
+    """How far the sweep is: counts by status, whether it is finished, and a sentence."""
+    counts = trials["status"].value_counts()
+    complete = int(counts.get(StatusWord.COMPLETE, 0))
+    others = [f"{count} {status}" for status, count in counts.items() if status != "complete"]
+    sentence = f"{complete} of {len(trials)} trials complete"
+    return {
+        "finished": complete == len(trials),
+        "sentence": f"{sentence}; {', '.join(others)}" if others else sentence,
+        "share": complete / len(trials),
+    }
+
+
+def _reference(center: dict[str, Any]) -> str:
+    return labels.listing(
+        [
+            f"{labels.axis_label(axis)} {labels.value_label(axis, value)}"
+            for axis, value in center.items()
+        ]
+    )
+
+
+def _facts(sweep: Sweep) -> dict[str, Iterable[tuple[str, str]]]:
+    plan = sweep.plan
+    training = {
+        "tokenizer": plan["tokenizer"],
+        "sequence_length": plan["sequence_length"],
+        "global_batch_size": plan["global_batch_size"],
+        "precision": plan["precision"],
+        "design": plan["design"],
+    }
+    return {
+        "Model": tables.pairs(plan["model"].items()),
+        "Training": tables.pairs(training.items()),
+        "Environment": tables.pairs(plan["environment"].items()),
+    }

@@ -1,0 +1,247 @@
+"""The answer in words: what a sweep found, said from its tables and never beyond them.
+
+The order is that of a decision: who adapts most, who forgets least, who keeps most of the one for
+little of the other; what replay bought; why the mean loss misleads; and how much of it all may be
+noise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import labels
+from analysis.load import Sweep
+from analysis.measures import around
+
+KEPT = 0.95
+"""A setting that keeps this share of the largest adaptation counts as having adapted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One point of the answer.
+
+    Attributes:
+        title: What it is about.
+        text: One or two sentences.
+        subject: The setting that it names, if it names one.
+    """
+
+    title: str
+    text: str
+    subject: str = ""
+
+
+def question(sweep: Sweep) -> str:
+    """What was asked, in one sentence."""
+    plan = sweep.plan
+    model = plan["model"]
+    budgets = sorted(set(sweep.states.loc[sweep.states["stage"] == "downstream", "tokens"]))
+    spent = labels.listing([labels.amount(budget) for budget in budgets])
+    return (
+        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters) go on from "
+        f"{sweep.dataset('d0')} (D0) to {sweep.dataset('d1')} (D1) with {spent} more tokens, and "
+        "what will it forget?"
+    )
+
+
+def findings(
+    sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame, center: Mapping[str, Any]
+) -> list[Finding]:
+    """What the complete trials say so far.
+
+    Args:
+        sweep: For names and what was planned.
+        trials: As `measures.trial_table` returns them.
+        settings: As `measures.settings_table` returns them.
+        center: As `measures.anchor` returns it.
+    """
+    continued = named(sweep, settings, center)
+    scratch = continued[continued["from_scratch"]]
+    continued = continued[~continued["from_scratch"]]
+    if continued.empty:
+        return [
+            Finding(
+                "Nothing to compare yet",
+                "No trial that continues from the pre-trained model is complete. Curves below "
+                "show what has been trained so far.",
+            )
+        ]
+    found = _extremes(continued)
+    found += _replay(sweep, trials, dict(center))
+    found.append(_efficient(continued))
+    found.append(_mean_loss(continued))
+    found += [_from_scratch(row, continued) for _, row in scratch.iterrows()]
+    return found
+
+
+def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> str:
+    """Whether differences stand out of the noise between seeds, or that nobody can tell.
+
+    Args:
+        sweep: For names.
+        settings: As `measures.settings_table` returns them.
+        center: As `measures.anchor` returns it.
+    """
+    middle = labels.center_name(sweep)
+    compared = named(sweep, settings[~settings["from_scratch"]], center)
+    compared = compared[compared["adaptation_change_low"].notna()]
+    central = (compared["adaptation_change"] == 0) & (compared["forgetting_change"] == 0)
+    compared = compared[~central]
+    if compared.empty:
+        return (
+            f"No setting has two complete seeds to compare with the {middle}, so this sweep cannot "
+            "tell an effect from noise: another seed might reorder settings that lie close "
+            "together. Treat small differences as ties, or sweep seed: [0, 1, 2]."
+        )
+    clear = {
+        name: (compared[f"{name}_change_low"] > 0) | (compared[f"{name}_change_high"] < 0)
+        for name in ("forgetting", "adaptation")
+    }
+    told = [f"{name} of {int(rows.sum())}" for name, rows in clear.items()]
+    tied = list(compared.loc[~clear["forgetting"] & ~clear["adaptation"], "name"])
+    ties = f" Not told apart from the {middle} on either: {labels.listing(tied)}." if tied else ""
+    return (
+        f"Of {len(compared)} settings held against the {middle} seed by seed, the difference "
+        f"exceeds the noise between seeds (paired, 95%) in {labels.listing(told)}.{ties} The "
+        f"intervals are not corrected for making {len(compared)} comparisons at once."
+    )
+
+
+def named(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:
+    """The settings with a column `name`, their name in words."""
+    names = [
+        labels.setting_label(sweep, setting.to_dict(), center) for _, setting in settings.iterrows()
+    ]
+    return settings.assign(name=names)
+
+
+def _extremes(continued: pd.DataFrame) -> list[Finding]:
+    """Most adaptation, least forgetting among the re-warmed, and the best of both worlds."""
+    most = _first(continued, "adaptation", largest=True)
+    found = [
+        Finding(
+            "Adapts most",
+            f"D1 loss falls by {_measured(most, 'adaptation')} to "
+            f"{labels.loss(most['d1_loss'])}, and D0 loss changes by "
+            f"{_measured(most, 'forgetting', signed=True)}.",
+            subject=most["name"],
+        )
+    ]
+    rewarmed = continued[continued["baseline"] != "no_rewarm"]
+    if len(rewarmed):
+        least = _first(rewarmed, "forgetting")
+        found.append(
+            Finding(
+                "Forgets least of the re-warmed",
+                f"D0 loss changes by "
+                f"{_measured(least, 'forgetting', signed=True)}, for an adaptation of "
+                f"{_measured(least, 'adaptation')}.",
+                subject=least["name"],
+            )
+        )
+    if most["adaptation"] > 0:
+        balanced = _balanced(continued)
+        share = balanced["adaptation"] / most["adaptation"]
+        found.append(
+            Finding(
+                f"Cheapest of those that keep {KEPT:.0%} of that adaptation",
+                f"{share:.1%} of the largest adaptation, with a forgetting of "
+                f"{_measured(balanced, 'forgetting', signed=True)} against "
+                f"{labels.change(most['forgetting'])}.",
+                subject=balanced["name"],
+            )
+        )
+    return found
+
+
+def _replay(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[Finding]:
+    """What replay bought around the centre, against none at all."""
+    if "replay_fraction" not in center:
+        return []
+    complete = trials[trials["mean_loss"].notna()]
+    slice_ = around(complete, "replay_fraction", center)
+    means = slice_.groupby(slice_["replay_fraction"].astype(float))[
+        ["forgetting", "adaptation"]
+    ].mean()
+    if 0.0 not in means.index or len(means) < 2:
+        return []
+    none = means.loc[[0.0]].iloc[0]
+    some = means.drop(index=0.0)
+    forgetting, adaptation = (
+        labels.listing(
+            [
+                f"{write(value)} ({labels.value_label('replay_fraction', fraction)})"
+                for fraction, value in some[name].items()
+            ]
+        )
+        for name, write in (("forgetting", labels.change), ("adaptation", labels.loss))
+    )
+    return [
+        Finding(
+            "What replay buys",
+            f"Forgetting goes from {labels.change(none['forgetting'])} without replay to "
+            f"{forgetting}; adaptation from {labels.loss(none['adaptation'])} to {adaptation}. "
+            f"All else as in the {labels.center_name(sweep)}.",
+        )
+    ]
+
+
+def _efficient(continued: pd.DataFrame) -> Finding:
+    """The Pareto front, from least to most forgetting."""
+    efficient = continued[continued["efficient"]].sort_values("forgetting")
+    return Finding(
+        f"Not beaten on both axes: {len(efficient)} of {len(continued)} settings",
+        f"From least to most forgetting: {labels.listing(list(efficient['name']))}. Every other "
+        "setting forgets more, adapts less, or both, than one of these.",
+    )
+
+
+def _mean_loss(continued: pd.DataFrame) -> Finding:
+    """Whom the mean loss would choose, and what that choice hides."""
+    best = _first(continued, "mean_loss")
+    most = continued["adaptation"].max()
+    share = f"{best['adaptation'] / most:.0%} of the largest adaptation" if most > 0 else "nothing"
+    return Finding(
+        "The mean loss alone would choose",
+        f"Its mean is {labels.loss(best['mean_loss'])} and it gains {share}. The mean rewards "
+        "settings that hardly adapt: where the shift is strong, not re-warming at all can win on "
+        "it. Choose on both axes.",
+        subject=best["name"],
+    )
+
+
+def _from_scratch(scratch: pd.Series, continued: pd.DataFrame) -> Finding:
+    """How a baseline from random weights compares, at its own price."""
+    other = _balanced(continued)
+    price = scratch["tokens"] / other["tokens"]
+    spent = "as many tokens as" if price == 1 else f"{price:.3g} times the tokens of"
+    return Finding(
+        f"Against {scratch['name']}",
+        f"It reaches D0 loss {labels.loss(scratch['d0_loss'])} and D1 loss "
+        f"{labels.loss(scratch['d1_loss'])} for {spent} a continuation; {other['name']} reaches "
+        f"{labels.loss(other['d0_loss'])} and {labels.loss(other['d1_loss'])} on top of the "
+        "pre-trained model.",
+    )
+
+
+def _balanced(continued: pd.DataFrame) -> pd.Series:
+    """Who forgets least of those that keep `KEPT` of the largest adaptation."""
+    keeping = continued[continued["adaptation"] >= KEPT * continued["adaptation"].max()]
+    return _first(keeping if len(keeping) else continued, "forgetting")
+
+
+def _first(table: pd.DataFrame, name: str, *, largest: bool = False) -> pd.Series:
+    """The row with the smallest (or largest) value; the earlier one of equals."""
+    return table.sort_values(name, ascending=not largest, kind="stable").iloc[0]
+
+
+def _measured(row: pd.Series, name: str, *, signed: bool = False) -> str:
+    """A measure, with its interval where seeds give one."""
+    write = labels.change if signed else labels.loss
+    value = write(row[name])
+    if pd.isna(row[f"{name}_low"]):
+        return value
+    return f"{value} ({write(row[f'{name}_low'])} to {write(row[f'{name}_high'])})"

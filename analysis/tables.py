@@ -1,0 +1,223 @@
+"""The report's tables: from data frames to cells with a text, a value to sort by, and a role."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import labels, theme
+from analysis.load import PENDING, Sweep
+from analysis.measures import MEASURES
+from cpt.records import StatusWord
+
+HEADINGS = {
+    "d0_loss": "D0 loss",
+    "d1_loss": "D1 loss",
+    "mean_loss": "mean",
+    "forgetting": "forgetting",
+    "adaptation": "adaptation",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What is shown.
+        order: What the column is sorted by; empty where there is nothing.
+        note: A second, quieter line.
+        role: Classes for the style sheet, e.g. `quiet` or `status failed`.
+    """
+
+    text: str
+    order: str | float = ""
+    note: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: headings, whether each column holds numbers, and rows of (class, cells)."""
+
+    headings: list[str]
+    numeric: list[bool]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def number(text: str, value: Any, role: str = "") -> Cell:
+    """A cell that sorts by a number; NaN sorts last."""
+    return Cell(text, "" if value is None or pd.isna(value) else float(value), role=role)
+
+
+def trials_table(
+    sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame, center: Mapping[str, Any]
+) -> Table:
+    """Every trial: its factors, status and measures, and its difference to the centre's trial."""
+    axes = [*center, *(["seed"] if trials["seed"].nunique() > 1 else [])]
+    central = trials[trials["setting"].isin(settings.index) & _is_central(trials, center)]
+    central = central.drop_duplicates("seed").set_index("seed")
+    rows = []
+    for _, trial in trials.iterrows():
+        cells = [Cell(trial["trial"], trial["trial"], note=_unfinished(trial))]
+        cells += [_value(axis, trial[axis], center) for axis in axes]
+        cells += [
+            number(labels.loss(trial[measure]), trial[measure])
+            for measure in ("d0_loss", "d1_loss", "mean_loss")
+        ]
+        for measure in ("forgetting", "adaptation"):
+            against = central[measure].get(trial["seed"], float("nan"))
+            difference = trial[measure] - against
+            cells.append(number(_signed(measure)(trial[measure]), trial[measure], "strong"))
+            cells.append(number(labels.change(difference), difference, "quiet"))
+        rows.append((_row_role(trial), cells))
+    headings = ["trial", *map(labels.axis_label, axes), "D0 loss", "D1 loss", "mean"]
+    against = f"vs {labels.center_name(sweep)}"
+    headings += ["forgetting", against, "adaptation", against]
+    ordered = [theme.is_numeric(sweep.plan["axes"][axis]) for axis in axes]
+    return Table(headings, [False, *ordered, *(True for _ in range(7))], rows)
+
+
+def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> Table:
+    """Means over seeds with the half width of their 95% interval."""
+    rows = []
+    for _, setting in settings.iterrows():
+        name = labels.setting_label(sweep, setting.to_dict(), center)
+        cells = [Cell(name, name), number(str(setting["seeds"]), setting["seeds"])]
+        for measure in MEASURES:
+            cells.append(_with_half_width(setting, measure, _signed(measure)))
+            if measure in ("forgetting", "adaptation"):
+                cells.append(_with_half_width(setting, f"{measure}_change", labels.change))
+        rows.append((_row_role(setting), cells))
+    against = f"vs {labels.center_name(sweep)}"
+    headings = ["setting", "seeds", "D0 loss", "D1 loss", "mean"]
+    headings += ["forgetting", against, "adaptation", against]
+    return Table(headings, [False, *(True for _ in range(8))], rows)
+
+
+def dip_summary(
+    sweep: Sweep, dips: pd.DataFrame, trials: pd.DataFrame, center: Mapping[str, Any]
+) -> Table:
+    """How far losses rose after step 0, and when D1 loss was back."""
+    rows = []
+    for _, dip in dips.join(trials.set_index("trial"), on="trial").iterrows():
+        name = labels.setting_label(sweep, dip.to_dict(), center)
+        seed = f"seed {dip['seed']}" if trials["seed"].nunique() > 1 else ""
+        if dip["recovered_tokens"] == 0:
+            back = "never rose"
+        elif pd.isna(dip["recovered_tokens"]):
+            back = "not yet"
+        else:
+            back = labels.amount(dip["recovered_tokens"])
+        cells = [
+            Cell(name, name, note=seed),
+            number(labels.change(dip["d0_rise"]), dip["d0_rise"]),
+            number(labels.change(dip["d1_rise"]), dip["d1_rise"]),
+            number(back, dip["recovered_tokens"]),
+        ]
+        rows.append((_row_role(dip), cells))
+    headings = ["trial", "largest rise of D0 loss", "largest rise of D1 loss", "D1 back after"]
+    return Table(headings, [False, True, True, True], rows)
+
+
+def datasets_table(plan: Mapping[str, Any]) -> Table:
+    """Data sets with their sizes."""
+    rows = []
+    for name, dataset in plan["datasets"].items():
+        cells = [Cell(dataset["role"].upper()), Cell(name, note=dataset["path"])]
+        cells += [
+            number(f"{dataset[key]:,}", dataset[key])
+            for key in ("documents", "tokens", "bytes", "validation_tokens")
+        ]
+        cells.append(Cell(", ".join(dataset["domains"]) or labels.MISSING))
+        rows.append(("", cells))
+    headings = ["role", "data set", "documents", "tokens", "bytes", "held-out tokens", "domains"]
+    return Table(headings, [False, False, True, True, True, True, False], rows)
+
+
+def states_table(sweep: Sweep) -> Table:
+    """Every training state: its id, what it cost and how fast it went."""
+    planned = {state["state"]: state for state in sweep.plan["states"]}
+    groups = sweep.train.groupby("state")
+    speed, seconds = groups["tokens_per_second"].median(), groups["elapsed_seconds"].max()
+    rows = []
+    for name, state in sweep.states.iterrows():
+        plan = planned[str(name)]
+        sources = ", ".join(
+            f"{source} {labels.amount(count)}" for source, count in plan["source_tokens"].items()
+        )
+        rate, time = speed.get(name, float("nan")), seconds.get(name, float("nan"))
+        cells = [
+            Cell(str(name), str(name), note=f"from {state['parent']}" if state["parent"] else ""),
+            Cell(state["label"], state["label"], note=state["stage"].replace("_", " ")),
+            _status(state),
+            number(labels.amount(state["tokens"]), state["tokens"]),
+            Cell(sources),
+            number(f"{plan['flops']:.2e}", plan["flops"]),
+            number(labels.amount(rate), rate),
+            number(labels.duration(time), time),
+        ]
+        rows.append(("", cells))
+    headings = ["state", "label", "status", "tokens", "of which", "FLOPs", "tokens/s", "time"]
+    return Table(headings, [False, False, False, True, False, True, True, True], rows)
+
+
+def pairs(items: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Names and values as text, for a list of facts."""
+    return [(name.replace("_", " "), _plain(value)) for name, value in items if value is not None]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_central(trials: pd.DataFrame, center: Mapping[str, Any]) -> pd.Series:
+    central = trials["baseline"] == ""
+    for axis, value in center.items():
+        central &= trials[axis] == value
+    return central
+
+
+def _value(axis: str, value: Any, center: Mapping[str, Any]) -> Cell:
+    quiet = value is None or (axis in center and value == center[axis]) or axis == "seed"
+    order = value if isinstance(value, int | float) else str(value)
+    return Cell(labels.value_label(axis, value), order, role="quiet" if quiet else "strong")
+
+
+def _status(row: pd.Series) -> Cell:
+    status = str(row["status"])
+    return Cell(status, status, note=_progress(row), role=f"status {status}")
+
+
+def _unfinished(row: pd.Series) -> str:
+    """Status, progress and reason of a trial that is not complete; empty for one that is."""
+    if row["status"] == StatusWord.COMPLETE:
+        return ""
+    return ": ".join(filter(None, [row["status"], _progress(row)]))
+
+
+def _progress(row: pd.Series) -> str:
+    """How far it came, and why it is no further."""
+    begun = row["status"] not in (StatusWord.COMPLETE, PENDING)
+    share = f"step {row['step']} of {row['steps']}" if begun else ""
+    return ", ".join(filter(None, [share, row["reason"]]))
+
+
+def _signed(measure: str) -> Any:
+    return labels.change if measure == "forgetting" else labels.loss
+
+
+def _with_half_width(row: pd.Series, name: str, write: Any) -> Cell:
+    half = row[f"{name}_high"] - row[name]
+    note = "" if pd.isna(half) else f"± {half:.3f}"
+    value = row[name]
+    return Cell(write(value), "" if pd.isna(value) else float(value), note=note)
+
+
+def _row_role(row: pd.Series) -> str:
+    roles = ["baseline" if row["baseline"] else "", "center" if row["center"] else ""]
+    roles.append(str(row.get("status", "")))
+    return " ".join(filter(None, roles))
