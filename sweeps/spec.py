@@ -213,7 +213,7 @@ class Resources(Frozen):
 
 
 class SweepSpec(Frozen):
-    """A whole sweep file. The fields are those of the README's annotated example."""
+    """A whole sweep file. `starter.yaml` explains every field."""
 
     name: Annotated[str, AfterValidator(_slug)]
     storage: Annotated[str, AfterValidator(_local_path)] = "results"
