@@ -227,6 +227,22 @@ def test_a_child_starts_from_its_parents_weights_and_a_fresh_optimizer(tiny) -> 
     ]
 
 
+def test_a_resumed_state_keeps_the_names_of_its_first_attempt(tiny) -> None:
+    first = tiny.config(checkpoint_interval_steps=6)
+    train(first, tiny.tree)
+    state = tiny.tree.state(first.state_id)
+    (state.checkpoint(12) / checkpoint.MARKER).unlink()
+    state.write_status(Status(status=StatusWord.RUNNING, step=6))
+    renamed = tiny.evaluation()
+    renamed["datasets"] = [{"name": "other name", "corpus": tiny.corpora["held out"]}]
+    second = tiny.config(evaluation=renamed, label="other label", micro_batch_size=2)
+    train(second, tiny.tree)
+    assert {row["dataset"] for row in read_rows(state.eval_rows)} == {"held out"}
+    recorded = read_json(state.config)
+    assert recorded["label"] == "tiny"
+    assert recorded["micro_batch_size"] == 2
+
+
 def test_an_unfinished_parent_is_an_error(tiny) -> None:
     parent = tiny.config()
     write_config(tiny.tree, parent)
