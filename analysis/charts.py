@@ -60,6 +60,14 @@ def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) ->
         "beats. Baselines from random weights are shown against the same pre-trained model and "
         "do not enter the front. Point at a mark for its factors and state id."
     )
+    far = plane.outside(points)
+    if len(far):
+        told = [
+            f"{point['name']} (forgetting {labels.change(point['forgetting'])}, "
+            f"adaptation {labels.loss(point['adaptation'])})"
+            for _, point in far.iterrows()
+        ]
+        caption += f" Outside the picture: {labels.listing(told)}; a double click shows all."
     return Chart("Forgetting against adaptation", caption, keys, [_panel("", drawn)])
 
 

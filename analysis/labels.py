@@ -47,11 +47,15 @@ def title(name: str) -> str:
 
 
 def value_label(axis: str, value: Any) -> str:
-    """A value on an axis: shares as percent, numbers without a tail, words without underscores."""
+    """A value on an axis: shares as percent, numbers without a tail, words without underscores.
+
+    A schedule's fields, as in `wsd(decay_fraction=0.1)`, stay as the sweep file spells them.
+    """
     if value is None:
         return MISSING
     if isinstance(value, str):
-        return SCHEDULES.get(value, value.replace("_", " "))
+        kind, bracket, fields = value.partition("(")
+        return SCHEDULES.get(kind, kind.replace("_", " ")) + bracket + fields
     if axis.endswith("_fraction"):
         return f"{100 * value:g}%"
     return f"{value:g}"

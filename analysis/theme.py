@@ -26,6 +26,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 CONFIG = {
     "responsive": True,
     "displaylogo": False,
+    "doubleClick": "reset+autosize",
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
 }
 
