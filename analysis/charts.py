@@ -43,8 +43,8 @@ class Chart:
 
 
 def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -> Chart | None:
-    """The main picture; None before any trial is complete."""
-    if settings.empty:
+    """The main picture; None before any complete trial has a pre-trained model to compare with."""
+    if settings["forgetting"].dropna().empty:
         return None
     points = plane.plane_points(sweep, settings, center)
     drawn = plane.plane_figure(points)

@@ -94,14 +94,6 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
     return ", ".join(parts) or "centre"
 
 
-def setting_labels(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> dict[str, str]:
-    """`setting_label` for each setting of `measures.trial_table`."""
-    return {
-        str(trial["setting"]): setting_label(sweep, trial.to_dict(), center)
-        for _, trial in trials.iterrows()
-    }
-
-
 def loss(value: float) -> str:
     """Nats per token with three decimals; a dash where there is none."""
     return MISSING if pd.isna(value) else f"{value:.3f}".replace("-", MINUS)

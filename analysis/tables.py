@@ -11,14 +11,6 @@ from analysis.load import PENDING, Sweep
 from analysis.measures import MEASURES
 from cpt.records import StatusWord
 
-HEADINGS = {
-    "d0_loss": "D0 loss",
-    "d1_loss": "D1 loss",
-    "mean_loss": "mean",
-    "forgetting": "forgetting",
-    "adaptation": "adaptation",
-}
-
 
 @dataclass(frozen=True)
 class Cell:
