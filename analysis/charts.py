@@ -43,8 +43,8 @@ class Chart:
 
 
 def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -> Chart | None:
-    """The main picture; None before any trial is complete."""
-    if settings.empty:
+    """The main picture; None before any complete trial has a pre-trained model to compare with."""
+    if settings["forgetting"].dropna().empty:
         return None
     points = plane.plane_points(sweep, settings, center)
     drawn = plane.plane_figure(points)
@@ -60,6 +60,14 @@ def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) ->
         "beats. Baselines from random weights are shown against the same pre-trained model and "
         "do not enter the front. Point at a mark for its factors and state id."
     )
+    far = plane.outside(points)
+    if len(far):
+        told = [
+            f"{point['name']} (forgetting {labels.change(point['forgetting'])}, "
+            f"adaptation {labels.loss(point['adaptation'])})"
+            for _, point in far.iterrows()
+        ]
+        caption += f" Outside the picture: {labels.listing(told)}; a double click shows all."
     return Chart("Forgetting against adaptation", caption, keys, [_panel("", drawn)])
 
 

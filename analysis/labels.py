@@ -47,11 +47,15 @@ def title(name: str) -> str:
 
 
 def value_label(axis: str, value: Any) -> str:
-    """A value on an axis: shares as percent, numbers without a tail, words without underscores."""
+    """A value on an axis: shares as percent, numbers without a tail, words without underscores.
+
+    A schedule's fields, as in `wsd(decay_fraction=0.1)`, stay as the sweep file spells them.
+    """
     if value is None:
         return MISSING
     if isinstance(value, str):
-        return SCHEDULES.get(value, value.replace("_", " "))
+        kind, bracket, fields = value.partition("(")
+        return SCHEDULES.get(kind, kind.replace("_", " ")) + bracket + fields
     if axis.endswith("_fraction"):
         return f"{100 * value:g}%"
     return f"{value:g}"
@@ -88,14 +92,6 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
         told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
     parts = [f"{axis_label(axis)} {value_label(axis, trial[axis])}" for axis in told]
     return ", ".join(parts) or "centre"
-
-
-def setting_labels(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> dict[str, str]:
-    """`setting_label` for each setting of `measures.trial_table`."""
-    return {
-        str(trial["setting"]): setting_label(sweep, trial.to_dict(), center)
-        for _, trial in trials.iterrows()
-    }
 
 
 def loss(value: float) -> str:

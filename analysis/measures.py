@@ -167,7 +167,7 @@ def is_efficient(settings: pd.DataFrame) -> pd.Series:
 
     Baselines from random weights neither enter nor count: they spend other compute.
     """
-    entrants = settings[~settings["from_scratch"]]
+    entrants = settings[~settings["from_scratch"] & settings["forgetting"].notna()]
     forgetting = entrants["forgetting"].to_numpy(float)
     adaptation = entrants["adaptation"].to_numpy(float)
     no_worse = (forgetting[None] <= forgetting[:, None]) & (adaptation[None] >= adaptation[:, None])

@@ -1,5 +1,7 @@
 """What is read from a result tree, and what is left out."""
 
+import json
+
 import pytest
 
 from analysis.load import load_sweep
@@ -31,6 +33,20 @@ def test_swapped_names_are_not_taken_at_their_word(typed):
     typed.add("a", losses={"prose": [(0, 2.0)], "code": [(0, 3.0)]}, names=names)
     evals = load_sweep(typed.write()).evals.set_index("role")
     assert evals["loss"].to_dict() == {"d0": 2.0, "d1": 3.0}
+
+
+def test_a_sweep_that_goes_on_with_its_only_data_set_has_it_as_d0_and_d1(typed):
+    typed.add("a", losses={"prose": [(0, 2.0)], "code": [(0, 3.0)]})
+    sweep_dir = typed.write()
+    plan = json.loads((sweep_dir / "plan.json").read_text())
+    del plan["datasets"]["code"]
+    (sweep_dir / "plan.json").write_text(json.dumps(plan))
+    sweep = load_sweep(sweep_dir)
+    assert sweep.dataset("d1") == "prose"
+    assert sorted(zip(sweep.evals["role"], sweep.evals["loss"], strict=True)) == [
+        ("d0", 2.0),
+        ("d1", 2.0),
+    ]
 
 
 def test_a_state_without_a_folder_is_pending(typed):

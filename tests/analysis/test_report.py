@@ -13,6 +13,11 @@ from analysis.__main__ import main
 from analysis.report import write_report
 
 
+def specs(page):
+    """The figures of a page, as JSON text."""
+    return re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
+
+
 def test_a_finished_sweep_becomes_a_page_and_a_table(quickstart):
     sweep_dir = quickstart()
     report = write_report(sweep_dir)
@@ -44,6 +49,14 @@ def test_a_sweep_that_has_not_begun_becomes_a_page(typed):
     assert "0 of 1 trials complete; 1 pending." in page
 
 
+def test_a_baseline_from_random_weights_alone_becomes_a_page(typed):
+    losses = {"prose": [(0, 6.0), (100, 2.5)], "code": [(0, 6.0), (100, 2.0)]}
+    typed.add("union", None, losses=losses, baseline="union", scratch=True)
+    page = write_report(typed.write()).read_text(encoding="utf-8")
+    assert "Nothing to compare yet" in page
+    assert "NaN" not in "".join(specs(page))
+
+
 def test_text_from_outside_cannot_become_markup(typed):
     typed.add("</script><b>x", losses={"prose": [(0, 2.0)], "code": [(0, 3.0)]})
     page = write_report(typed.write()).read_text(encoding="utf-8")
@@ -52,9 +65,8 @@ def test_text_from_outside_cannot_become_markup(typed):
 
 def test_figures_are_valid_json(quickstart):
     page = write_report(quickstart(seeds=(0, 1))).read_text(encoding="utf-8")
-    specs = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
-    assert len(specs) > 15
-    assert all(json.loads(spec)["data"] for spec in specs)
+    assert len(specs(page)) > 15
+    assert all(json.loads(spec)["data"] for spec in specs(page))
 
 
 def test_a_grid_without_a_centre_becomes_a_page(typed):
