@@ -43,8 +43,8 @@ class Chart:
 
 
 def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -> Chart | None:
-    """The main picture; None before any trial is complete."""
-    if settings.empty:
+    """The main picture; None before any complete trial has a pre-trained model to compare with."""
+    if settings["forgetting"].dropna().empty:
         return None
     points = plane.plane_points(sweep, settings, center)
     drawn = plane.plane_figure(points)
@@ -60,12 +60,21 @@ def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) ->
         "beats. Baselines from random weights are shown against the same pre-trained model and "
         "do not enter the front. Point at a mark for its factors and state id."
     )
+    far = plane.outside(points)
+    if len(far):
+        told = [
+            f"{point['name']} (forgetting {labels.change(point['forgetting'])}, "
+            f"adaptation {labels.loss(point['adaptation'])})"
+            for _, point in far.iterrows()
+        ]
+        caption += f" Outside the picture: {labels.listing(told)}; a double click shows all."
     return Chart("Forgetting against adaptation", caption, keys, [_panel("", drawn)])
 
 
 def axis_charts(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[Chart]:
     """Losses along each swept axis and where they end, then the baselines."""
     charts = []
+    middle = labels.center_name(sweep)
     choices = {axis: figures.along_axis(sweep, trials, axis, center) for axis in _swept(sweep)}
     points = {axis: endpoints.end_points(chosen) for axis, chosen in choices.items()}
     spans = {role: endpoints.end_span(list(points.values()), role) for role in ROLES if points}
@@ -81,17 +90,21 @@ def axis_charts(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> l
                 for role in ROLES
             ]
         caption = (
-            f"One curve for each value of {name}, all else as in the centre"
-            f"{_rest(center, axis)}; the thick curve is the centre's, the dashed line the loss "
-            "before the first update, dotted curves are not complete. Final losses stand on one "
-            "scale for all axes, so a flat line is an axis that hardly matters."
+            f"One curve for each value of {name}, all else as in the {middle}"
+            f"{_rest(center, axis)}; the thick curve is the {middle}'s, the dashed line the loss "
+            "before the first update, dotted curves are not complete."
         )
+        if len(panels) > len(ROLES):
+            caption += (
+                " Final losses stand on one scale for all axes, so a flat line is an axis that "
+                "hardly matters."
+            )
         charts.append(Chart(labels.title(name), caption, _keys(chosen), panels))
     if (trials["baseline"] != "").any():
         chosen = figures.against_baselines(sweep, trials, center)
         caption = (
-            "The centre against the baselines. Those from random weights start far above; their "
-            "tokens count from their own step 0."
+            f"The {middle} against the baselines. Those from random weights enter from above; "
+            "their tokens count from their own step 0."
         )
         charts.append(Chart("Baselines", caption, _keys(chosen), _loss_panels(sweep, chosen)))
     return [chart for chart in charts if chart.panels]

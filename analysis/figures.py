@@ -55,10 +55,11 @@ def loss_curves(sweep: Sweep, chosen: pd.DataFrame) -> pd.DataFrame:
     """Held-out losses of chosen trials, all evaluations.
 
     Returns:
-        `trial`, `state`, `status`, `curve`, `color`, `central`, `role`, `step`, `steps`, `tokens`,
-        `loss`, `start` (the pre-trained model's loss), in the order of the choice and of the steps.
+        `trial`, `state`, `status`, `curve`, `color`, `central`, `steps`, `from_scratch`, `role`,
+        `step`, `tokens`, `loss`, `start` (the pre-trained model's loss), in the order of the
+        choice and of the steps.
     """
-    columns = ["trial", "state", "status", "curve", "color", "central", "steps"]
+    columns = ["trial", "state", "status", "curve", "color", "central", "steps", "from_scratch"]
     named = chosen[[*columns, *(f"{role}_start" for role in ROLES)]]
     rows = whole_sets(sweep)[["state", "role", "step", "tokens", "loss"]]
     curves = named.merge(rows, on="state")
@@ -68,6 +69,8 @@ def loss_curves(sweep: Sweep, chosen: pd.DataFrame) -> pd.DataFrame:
 
 def loss_figure(curves: pd.DataFrame, role: str, *, first_share: float | None = None) -> go.Figure:
     """Loss on one set against tokens; the dashed line is the loss that training started from.
+
+    The scale is that of the trials that continue; curves from random weights enter from above.
 
     Args:
         curves: As `loss_curves` returns them.
@@ -85,6 +88,9 @@ def loss_figure(curves: pd.DataFrame, role: str, *, first_share: float | None = 
         )
     for _, rows in curves.groupby("trial", sort=False):
         drawn.add_trace(_line(rows, rows["loss"], "%{y:.4f}"))
+    continued = curves.loc[~curves["from_scratch"], "loss"]
+    if curves["from_scratch"].any() and len(continued):
+        drawn.update_yaxes(range=_span(curves["loss"].min(), continued.max()))
     if len(start):
         drawn.add_hline(y=start.mean(), line={"color": theme.MUTED, "dash": "dash", "width": 1.2})
     return drawn
@@ -182,6 +188,12 @@ def _ticks_of_tokens(tokens: pd.Series) -> list[float]:
     powers = range(int(np.log10(tokens.min())), int(np.log10(tokens.max())) + 1)
     ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
     return [tick for tick in ticks if tokens.min() <= tick <= tokens.max()]
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """A range of an axis with some air."""
+    air = 0.06 * (high - low) or 0.01
+    return low - air, high + air
 
 
 def _thinned(rows: pd.DataFrame, by: str) -> pd.DataFrame:

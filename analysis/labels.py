@@ -30,7 +30,7 @@ MEANING_OF_BASELINES = {
     "union": "trains on D0 and D1 together from random weights, with both budgets",
 }
 
-SCHEDULES = {"wsd": "WSD", "infinite_inverse_sqrt": "infinite 1/√"}
+SCHEDULES = {"wsd": "WSD"}
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
@@ -47,11 +47,15 @@ def title(name: str) -> str:
 
 
 def value_label(axis: str, value: Any) -> str:
-    """A value on an axis: shares as percent, numbers without a tail, words without underscores."""
+    """A value on an axis: shares as percent, numbers without a tail, words without underscores.
+
+    A schedule's fields, as in `wsd(decay_fraction=0.1)`, stay as the sweep file spells them.
+    """
     if value is None:
         return MISSING
     if isinstance(value, str):
-        return SCHEDULES.get(value, value.replace("_", " "))
+        kind, bracket, fields = value.partition("(")
+        return SCHEDULES.get(kind, kind.replace("_", " ")) + bracket + fields
     if axis.endswith("_fraction"):
         return f"{100 * value:g}%"
     return f"{value:g}"
@@ -60,6 +64,16 @@ def value_label(axis: str, value: Any) -> str:
 def baseline_label(baseline: str) -> str:
     """The name of a baseline."""
     return BASELINES.get(baseline, baseline.replace("_", " "))
+
+
+def has_center(sweep: Sweep) -> bool:
+    """Whether one setting is the sweep's centre; a grid need not have one."""
+    return bool(sweep.trials["center"].any())
+
+
+def center_name(sweep: Sweep) -> str:
+    """What the setting is called that others are compared with."""
+    return "centre" if has_center(sweep) else "reference"
 
 
 def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, Any]) -> str:
@@ -72,20 +86,12 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
     """
     if trial["baseline"]:
         return baseline_label(trial["baseline"])
-    if sweep.plan["center"] is None:
-        told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
-    else:
+    if has_center(sweep):
         told = [axis for axis in center if trial[axis] != center[axis]]
+    else:
+        told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
     parts = [f"{axis_label(axis)} {value_label(axis, trial[axis])}" for axis in told]
     return ", ".join(parts) or "centre"
-
-
-def setting_labels(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> dict[str, str]:
-    """`setting_label` for each setting of `measures.trial_table`."""
-    return {
-        str(trial["setting"]): setting_label(sweep, trial.to_dict(), center)
-        for _, trial in trials.iterrows()
-    }
 
 
 def loss(value: float) -> str:

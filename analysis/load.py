@@ -5,6 +5,9 @@ decisions that belong to reading: which rows a resume superseded (`cpt.records.c
 which data set of the sweep a state's evaluation rows speak of. States are shared between sweeps and
 know a data set by the name that the first sweep gave it, so rows are matched by the id of the
 held-out corpus, never by name.
+
+Of a state's config.json only `evaluation.datasets` and `evaluation.final_window_steps` are read, so
+that a state trained by another version of the program stays readable.
 """
 
 import dataclasses
@@ -14,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from cpt.config import RunConfig
 from cpt.records import (
     EvalRow,
     ResultTree,
@@ -48,9 +50,9 @@ class Sweep:
             `status` (pending | running | complete | stopped | failed), `reason` (why it failed,
             stopped or cannot start), `step` (updates done), `steps` (updates planned), `tokens`
             (planned, of the last state).
-        states: One row a state, index `state`: `label`, `parent`, `stage`, `steps`, `tokens`,
-            `status`, `reason`, `step`, `final_window_steps` (NaN before the state has a
-            configuration).
+        states: One row a state, index `state`: `label`, `stage`, `steps`, `tokens`, `parent`
+            (empty: random weights), `status`, `reason`, `step`, `final_window_steps` (NaN before
+            the state has a configuration).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
             whole set. Losses in nats per token.
@@ -75,10 +77,7 @@ class Sweep:
 
     def dataset(self, role: str) -> str:
         """The sweep's name for the data set of a role, `d0` or `d1`."""
-        for name, dataset in self.plan["datasets"].items():
-            if dataset["role"] == role:
-                return str(name)
-        raise ValueError(f"plan.json names no data set of role {role}")
+        return _datasets_by_role(self.plan)[role]
 
 
 def load_sweep(sweep_dir: Path) -> Sweep:
@@ -103,17 +102,17 @@ def load_sweep(sweep_dir: Path) -> Sweep:
         )
     tree = ResultTree(sweep_dir.resolve().parent.parent)
     directories = {state["state"]: tree.state(state["state"]) for state in plan["states"]}
-    configs = {
-        state: RunConfig.model_validate(read_json(directory.config))
+    evaluations = {
+        state: read_json(directory.config)["evaluation"]
         for state, directory in directories.items()
         if directory.config.exists()
     }
-    states = _states(plan, directories, configs)
+    states = _states(plan, directories, evaluations)
     return Sweep(
         plan=plan,
         trials=_trials(plan, states),
         states=states,
-        evals=_evals(plan, directories, configs),
+        evals=_evals(plan, directories, evaluations),
         train=_rows(directories, TRAIN_COLUMNS, lambda state: state.train_rows, _train_key),
     )
 
@@ -121,21 +120,21 @@ def load_sweep(sweep_dir: Path) -> Sweep:
 def _states(
     plan: Mapping[str, Any],
     directories: Mapping[str, StateDir],
-    configs: Mapping[str, RunConfig],
+    evaluations: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
     rows = []
     for state in plan["states"]:
         name = state["state"]
         status = directories[name].read_status()
-        config = configs.get(name)
         rows.append(
             {
-                **{key: state[key] for key in ("label", "parent", "stage", "steps", "tokens")},
+                **{key: state[key] for key in ("label", "stage", "steps", "tokens")},
+                "parent": state["parent"] or "",
                 "status": PENDING if status is None else status.status.value,
                 "reason": "" if status is None else status.reason,
                 "step": 0 if status is None else status.step,
                 "final_window_steps": (
-                    float("nan") if config is None else config.evaluation.final_window_steps
+                    evaluations[name]["final_window_steps"] if name in evaluations else float("nan")
                 ),
             }
         )
@@ -184,33 +183,39 @@ def _reason(path: list[str], states: pd.DataFrame) -> str:
 def _evals(
     plan: Mapping[str, Any],
     directories: Mapping[str, StateDir],
-    configs: Mapping[str, RunConfig],
+    evaluations: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
     """Evaluation rows under the sweep's own names; sets that it does not know are left out.
 
-    Two data sets of a sweep may share one held-out corpus (re-warming on unchanged data): then its
-    rows stand under both.
+    Where D0 and D1 share one held-out corpus (re-warming on unchanged data) its rows stand under
+    both.
     """
     own_names = ["state", *(field.name for field in dataclasses.fields(EvalRow))]
     rows = _rows(directories, own_names, lambda state: state.eval_rows, _eval_key)
     held_out = pd.DataFrame(
         [
-            (state, held.name, held.corpus)
-            for state, config in configs.items()
-            for held in config.evaluation.datasets
+            (state, held["name"], held["corpus"])
+            for state, evaluation in evaluations.items()
+            for held in evaluation["datasets"]
         ],
         columns=["state", "dataset", "corpus"],
     )
     planned = pd.DataFrame(
         [
-            (dataset["validation"], name, dataset["role"])
-            for name, dataset in plan["datasets"].items()
+            (plan["datasets"][name]["validation"], name, role)
+            for role, name in _datasets_by_role(plan).items()
         ],
         columns=["corpus", "planned", "role"],
     )
     named = rows.merge(held_out, on=["state", "dataset"]).merge(planned, on="corpus")
     named["dataset"] = named["planned"]
     return named[EVAL_COLUMNS]
+
+
+def _datasets_by_role(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Role to name; a sweep that goes on with its only data set has that as D0 and as D1."""
+    names = {dataset["role"]: name for name, dataset in plan["datasets"].items()}
+    return {"d1": names["d0"], **names}
 
 
 def _rows(

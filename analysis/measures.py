@@ -29,9 +29,8 @@ CONFIDENCE = 0.95
 def final_losses(sweep: Sweep) -> pd.DataFrame:
     """Final losses of complete states: index `state`, columns `d0_loss`, `d1_loss`."""
     complete = sweep.states[sweep.states["status"] == StatusWord.COMPLETE]
-    rows = whole_sets(sweep).join(
-        complete[["steps", "final_window_steps"]], on="state", how="inner"
-    )
+    planned = complete[["steps", "final_window_steps"]].reset_index()
+    rows = whole_sets(sweep).merge(planned, on="state")
     window = rows[rows["step"] > rows["steps"] - rows["final_window_steps"]]
     losses = window.groupby(["state", "role"])["loss"].mean().unstack("role")
     return losses.reindex(columns=list(ROLES)).rename(columns="{}_loss".format)
@@ -168,7 +167,7 @@ def is_efficient(settings: pd.DataFrame) -> pd.Series:
 
     Baselines from random weights neither enter nor count: they spend other compute.
     """
-    entrants = settings[~settings["from_scratch"]]
+    entrants = settings[~settings["from_scratch"] & settings["forgetting"].notna()]
     forgetting = entrants["forgetting"].to_numpy(float)
     adaptation = entrants["adaptation"].to_numpy(float)
     no_worse = (forgetting[None] <= forgetting[:, None]) & (adaptation[None] >= adaptation[:, None])

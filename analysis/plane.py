@@ -57,13 +57,37 @@ def plane_points(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -
     return points.join(_placed_labels(points))
 
 
+def view(points: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """The part of the plane to show first: low and high of `forgetting` and `adaptation`.
+
+    It holds every setting that continues from the pre-trained model, with a fifth of air; a
+    baseline from random weights may be so far off that the others would shrink to one spot.
+    """
+    continued = points[~points["from_scratch"]]
+    shown = points if continued.empty else continued
+    ranges = {}
+    for name in ("forgetting", "adaptation"):
+        air = 0.2 * _width(shown[name])
+        ranges[name] = (float(shown[name].min()) - air, float(shown[name].max()) + air)
+    return ranges
+
+
+def outside(points: pd.DataFrame) -> pd.DataFrame:
+    """The settings that lie outside `view`."""
+    within = [points[name].between(low, high) for name, (low, high) in view(points).items()]
+    return points[~(within[0] & within[1])]
+
+
 def plane_figure(points: pd.DataFrame) -> go.Figure:
     """Forgetting to the right, adaptation upwards: the upper left is better."""
+    ranges = view(points)
     drawn = theme.figure(
         x_title="forgetting: rise of D0 loss, nats per token \N{LEFTWARDS ARROW} less is better",
         y_title="adaptation: fall of D1 loss, nats per token \N{RIGHTWARDS ARROW} more is better",
         height=560,
     )
+    drawn.update_xaxes(range=ranges["forgetting"])
+    drawn.update_yaxes(range=ranges["adaptation"])
     front = points[points["efficient"]].sort_values("forgetting")
     if len(front):
         drawn.add_trace(
@@ -113,7 +137,6 @@ def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
         },
         customdata=rows["hover"],
         hovertemplate="%{customdata}<extra></extra>",
-        cliponaxis=False,
         **errors,
     )
 
@@ -124,20 +147,24 @@ def _placed_labels(points: pd.DataFrame) -> pd.DataFrame:
     Of names that would lie on top of each other the first is written; the order is centre,
     baselines, front.
     """
-    x = (points["forgetting"] - points["forgetting"].min()) / _width(points["forgetting"])
-    y = (points["adaptation"] - points["adaptation"].min()) / _width(points["adaptation"])
+    x, y = ((points[name] - low) / (high - low) for name, (low, high) in view(points).items())
     rank = pd.Series(3, index=points.index)
     rank[points["efficient"]] = 2
     rank[points["baseline"] != ""] = 1
     rank[points["name"] == CENTER] = 0
     label = pd.Series("", index=points.index)
     written: list[tuple[float, float]] = []
-    for setting in rank[rank < 3].sort_values(kind="stable").index:
-        near = any(abs(x[setting] - a) < 0.3 and abs(y[setting] - b) < 0.035 for a, b in written)
+    shown = x.between(0, 1) & y.between(0, 1) & (rank < 3)
+    for setting in rank[shown].sort_values(kind="stable").index:
+        near = any(abs(x[setting] - a) < 0.25 and abs(y[setting] - b) < 0.04 for a, b in written)
         if not near:
             label[setting] = points.loc[setting, "name"]
             written.append((x[setting], y[setting]))
-    beside = pd.Series("middle right", index=points.index).where(x < 0.6, "middle left")
+    # No setting lies above and to the left of the front, so its names have that corner to
+    # themselves, but for the edge of the picture.
+    beside = pd.Series("bottom right", index=points.index)
+    beside[x > 0.6] = "bottom left"
+    beside[points["efficient"] & (x > 0.2)] = "top left"
     return pd.DataFrame({"label": label, "label_at": beside})
 
 

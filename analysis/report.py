@@ -64,6 +64,8 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         question=story.question(sweep),
         progress=progress(sweep, trials),
         findings=story.findings(sweep, trials, settings, center),
+        middle=labels.center_name(sweep),
+        reference="" if labels.has_center(sweep) else _reference(center),
         certainty=story.certainty(sweep, settings, center),
         plane=charts.plane_chart(sweep, settings, center),
         settings=tables.settings_summary(sweep, settings, center),
@@ -80,6 +82,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         meanings=labels.MEANING_OF_BASELINES,
         names=labels.BASELINES,
         amount=labels.amount,
+        title=labels.title,
     )
 
 
@@ -94,6 +97,15 @@ def progress(sweep: Sweep, trials: pd.DataFrame) -> dict[str, Any]:
         "sentence": f"{sentence}; {', '.join(others)}" if others else sentence,
         "share": complete / len(trials),
     }
+
+
+def _reference(center: dict[str, Any]) -> str:
+    return labels.listing(
+        [
+            f"{labels.axis_label(axis)} {labels.value_label(axis, value)}"
+            for axis, value in center.items()
+        ]
+    )
 
 
 def _facts(sweep: Sweep) -> dict[str, Iterable[tuple[str, str]]]:

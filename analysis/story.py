@@ -41,9 +41,9 @@ def question(sweep: Sweep) -> str:
     budgets = sorted(set(sweep.states.loc[sweep.states["stage"] == "downstream", "tokens"]))
     spent = labels.listing([labels.amount(budget) for budget in budgets])
     return (
-        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters), "
-        f"pre-trained on {sweep.dataset('d0')} (D0), go on to {sweep.dataset('d1')} (D1) "
-        f"with {spent} more tokens, and what will it forget?"
+        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters) go on from "
+        f"{sweep.dataset('d0')} (D0) to {sweep.dataset('d1')} (D1) with {spent} more tokens, and "
+        "what will it forget?"
     )
 
 
@@ -85,13 +85,14 @@ def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -
         settings: As `measures.settings_table` returns them.
         center: As `measures.anchor` returns it.
     """
-    continued = named(sweep, settings, center)
-    compared = continued[continued["adaptation_change_low"].notna()]
+    middle = labels.center_name(sweep)
+    compared = named(sweep, settings[~settings["from_scratch"]], center)
+    compared = compared[compared["adaptation_change_low"].notna()]
     central = (compared["adaptation_change"] == 0) & (compared["forgetting_change"] == 0)
     compared = compared[~central]
     if compared.empty:
         return (
-            "No setting has two complete seeds to compare with the centre, so this sweep cannot "
+            f"No setting has two complete seeds to compare with the {middle}, so this sweep cannot "
             "tell an effect from noise: another seed might reorder settings that lie close "
             "together. Treat small differences as ties, or sweep seed: [0, 1, 2]."
         )
@@ -101,11 +102,11 @@ def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -
     }
     told = [f"{name} of {int(rows.sum())}" for name, rows in clear.items()]
     tied = list(compared.loc[~clear["forgetting"] & ~clear["adaptation"], "name"])
-    ties = f" Not told apart from the centre on either: {labels.listing(tied)}." if tied else ""
+    ties = f" Not told apart from the {middle} on either: {labels.listing(tied)}." if tied else ""
     return (
-        f"Of {len(compared)} settings held against the centre seed by seed, the difference exceeds "
-        f"the noise between seeds (paired, 95%) in {labels.listing(told)}.{ties} The intervals are "
-        f"not corrected for making {len(compared)} comparisons at once."
+        f"Of {len(compared)} settings held against the {middle} seed by seed, the difference "
+        f"exceeds the noise between seeds (paired, 95%) in {labels.listing(told)}.{ties} The "
+        f"intervals are not corrected for making {len(compared)} comparisons at once."
     )
 
 
@@ -183,7 +184,7 @@ def _replay(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[
             "What replay buys",
             f"Forgetting goes from {labels.change(none['forgetting'])} without replay to "
             f"{forgetting}; adaptation from {labels.loss(none['adaptation'])} to {adaptation}. "
-            "All else as in the centre.",
+            f"All else as in the {labels.center_name(sweep)}.",
         )
     ]
 

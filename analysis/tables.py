@@ -11,14 +11,6 @@ from analysis.load import PENDING, Sweep
 from analysis.measures import MEASURES
 from cpt.records import StatusWord
 
-HEADINGS = {
-    "d0_loss": "D0 loss",
-    "d1_loss": "D1 loss",
-    "mean_loss": "mean",
-    "forgetting": "forgetting",
-    "adaptation": "adaptation",
-}
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -61,7 +53,7 @@ def trials_table(
     rows = []
     for _, trial in trials.iterrows():
         cells = [Cell(trial["trial"], trial["trial"], note=_unfinished(trial))]
-        cells += [_value(axis, trial[axis], center) for axis in axes]
+        cells += [_value(axis, _kind(trial, axis), center) for axis in axes]
         cells += [
             number(labels.loss(trial[measure]), trial[measure])
             for measure in ("d0_loss", "d1_loss", "mean_loss")
@@ -73,7 +65,8 @@ def trials_table(
             cells.append(number(labels.change(difference), difference, "quiet"))
         rows.append((_row_role(trial), cells))
     headings = ["trial", *map(labels.axis_label, axes), "D0 loss", "D1 loss", "mean"]
-    headings += ["forgetting", "vs centre", "adaptation", "vs centre"]
+    against = f"vs {labels.center_name(sweep)}"
+    headings += ["forgetting", against, "adaptation", against]
     ordered = [theme.is_numeric(sweep.plan["axes"][axis]) for axis in axes]
     return Table(headings, [False, *ordered, *(True for _ in range(7))], rows)
 
@@ -89,8 +82,9 @@ def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, 
             if measure in ("forgetting", "adaptation"):
                 cells.append(_with_half_width(setting, f"{measure}_change", labels.change))
         rows.append((_row_role(setting), cells))
-    headings = ["setting", "seeds", "D0 loss", "D1 loss", "mean", "forgetting", "vs centre"]
-    headings += ["adaptation", "vs centre"]
+    against = f"vs {labels.center_name(sweep)}"
+    headings = ["setting", "seeds", "D0 loss", "D1 loss", "mean"]
+    headings += ["forgetting", against, "adaptation", against]
     return Table(headings, [False, *(True for _ in range(8))], rows)
 
 
@@ -177,6 +171,12 @@ def _is_central(trials: pd.DataFrame, center: Mapping[str, Any]) -> pd.Series:
     for axis, value in center.items():
         central &= trials[axis] == value
     return central
+
+
+def _kind(trial: pd.Series, axis: str) -> Any:
+    """A factor; of a baseline's schedule only the kind, since its rate and warm-up stand beside."""
+    value = trial[axis]
+    return value.partition("(")[0] if trial["baseline"] and isinstance(value, str) else value
 
 
 def _value(axis: str, value: Any, center: Mapping[str, Any]) -> Cell:

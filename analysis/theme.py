@@ -20,12 +20,12 @@ NUM_SEQUENTIAL = 9
 NUM_CATEGORICAL = 6
 WIDTH = 1.6
 WIDTH_OF_CENTER = 3.2
-DASHES = ("solid", "dot", "dashdot")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 CONFIG = {
     "responsive": True,
     "displaylogo": False,
+    "doubleClick": "reset+autosize",
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
 }
 

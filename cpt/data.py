@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from cpt.config import RunConfig
-from cpt.corpus import TokenStore
 from cpt.mixture import locate, shuffled
 from cpt.records import ResultTree
+from cpt.token_store import TokenStore
 
 
 class TrainingStream:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from cpt.config import RunConfig
-from cpt.corpus import TokenStore
 from cpt.data import HeldOutSequences, held_out_sequences
 from cpt.model import GPT, token_losses
 from cpt.parallel import Workers, computing
 from cpt.records import EvalRow, ResultTree
+from cpt.token_store import TokenStore
 
 
 class Evaluator:

@@ -57,6 +57,7 @@ def train(config: RunConfig, tree: ResultTree) -> None:
         return
     with workers() as team:
         _check_divisible(config, team)
+        config = _as_recorded(config, state)
         if team.is_first:
             write_json(state.config, config.model_dump(mode="json"))
         run = _Run(config, tree, state, team)
@@ -78,6 +79,23 @@ def read_config(state: StateDir) -> RunConfig:
         ValueError: It is not complete JSON.
     """
     return parse(RunConfig, read_json(state.config))
+
+
+def _as_recorded(config: RunConfig, state: StateDir) -> RunConfig:
+    """The configuration under the names of the first attempt: its rows already use them.
+
+    Another sweep may call the same data sets differently, since names are no part of an identity.
+
+    Raises:
+        ValueError: `config.json` was written for another state.
+    """
+    if not state.config.exists():
+        return config
+    recorded = read_config(state)
+    if recorded.state_id != config.state_id:
+        raise ValueError(f"{state.config} is that of {recorded.state_id}, not of {state.path.name}")
+    free_to_change = ("micro_batch_size", "checkpoint_interval_steps")
+    return recorded.model_copy(update={name: getattr(config, name) for name in free_to_change})
 
 
 class _Run:

@@ -25,6 +25,8 @@ from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
+from cpt.config import RunConfig
+from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord
 from sweeps.plan import Plan, State
 from sweeps.spec import Resources
@@ -85,7 +87,6 @@ def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
 
     SIGINT ends it early: running states are left for the next run to resume.
     """
-    outcome = Outcome()
     resources = plan.spec.resources
     ray_storage = tree.sweep(plan.spec.name).path / "ray"
     ray_storage.mkdir(parents=True, exist_ok=True)
@@ -102,12 +103,13 @@ def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[_FailureRecorder(tree, outcome)],
+            callbacks=[_FailureRecorder(tree)],
             verbose=0,
         ),
     )
     tuner.fit()
     shutil.rmtree(ray_storage)
+    outcome = Outcome()
     for state in todo.todo:
         status = tree.state(state.id).read_status()
         if status is not None and status.status is StatusWord.FAILED:
@@ -175,8 +177,8 @@ class _StateSearcher(Searcher):
 class _FailureRecorder(tune.Callback):
     """Writes down why a state failed, unless its machine was lost: that one can go on."""
 
-    def __init__(self, tree: ResultTree, outcome: Outcome) -> None:
-        self._tree, self._outcome = tree, outcome
+    def __init__(self, tree: ResultTree) -> None:
+        self._tree = tree
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -185,7 +187,7 @@ class _FailureRecorder(tune.Callback):
         error = trial.get_error()
         if error is None or isinstance(error, RayActorError):
             return
-        state = self._tree.state(state_id_of(trial.config))
+        state = self._tree.state(parse(RunConfig, trial.config["run"]).state_id)
         before = state.read_status()
         state.write_status(
             Status(
@@ -194,14 +196,6 @@ class _FailureRecorder(tune.Callback):
                 reason=_reason(error),
             )
         )
-
-
-def state_id_of(trial_config: dict[str, Any]) -> str:
-    """The state that a Tune trial trains."""
-    from cpt.config import RunConfig
-    from cpt.parsing import parse
-
-    return parse(RunConfig, trial_config["run"]).state_id
 
 
 def _reason(error: BaseException) -> str:

@@ -69,8 +69,12 @@ class ScheduleShape(Frozen):
     @property
     def label(self) -> str:
         """The type, and what differs from its defaults."""
-        changed = self.model_dump(exclude={"type"}, exclude_defaults=True)
-        inside = ",".join(f"{name}={value:g}" for name, value in changed.items())
+        changed = self.model_dump(exclude_defaults=True)
+        inside = ",".join(
+            f"{name}={changed[name]:g}"
+            for name in ScheduleShape.model_fields
+            if name != "type" and name in changed
+        )
         return f"{self.type}({inside})" if inside else self.type
 
 
@@ -226,7 +230,7 @@ class Resources(Frozen):
 
 
 class SweepSpec(Frozen):
-    """A whole sweep file. The fields are those of the README's annotated example."""
+    """A whole sweep file. `starter.yaml` explains every field."""
 
     name: Annotated[str, AfterValidator(_slug)]
     storage: Annotated[str, AfterValidator(_local_path)] = "results"

@@ -1,6 +1,5 @@
 """What exists of a plan: decided from the result tree alone, so running again is resuming."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -67,19 +66,6 @@ def remaining_tokens(plan: Plan, complete: Iterable[str]) -> dict[str, int]:
         own = 0 if name in done else plan.states[name].config.token_budget
         length[name] = own + max((length[child] for child in children[name]), default=0)
     return length
-
-
-def trial_words(plan: Plan, found: Mapping[str, Status | None]) -> Counter[str]:
-    """How many trials are complete, running, stopped, failed, blocked or pending."""
-    return Counter(_trial_word([found[name] for name in trial.states]) for trial in plan.trials)
-
-
-def _trial_word(path: list[Status | None]) -> str:
-    if path[-1] is not None:
-        return str(path[-1].status)
-    if any(_is(status, StatusWord.FAILED) for status in path[:-1]):
-        return "blocked"
-    return "pending"
 
 
 def _ancestors(plan: Plan, name: str) -> list[str]:

@@ -6,6 +6,7 @@ state costs nothing but its training. With more workers the trial is only the dr
 group.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,8 @@ def train_state(trial: dict[str, Any]) -> None:
     """The Tune trainable.
 
     Args:
-        trial: `run` (a RunConfig as JSON), `storage` (an absolute path), `resources` (as JSON).
+        trial: `run` (a RunConfig as JSON), `storage` and `ray_storage` (absolute paths),
+            `resources` (as JSON).
 
     Raises:
         Exception: Whatever stopped the training, but for divergence, which the state's own
@@ -62,8 +64,6 @@ def worker_resources(resources: Resources) -> dict[str, float]:
 
 def _train_loop(trial: dict[str, Any]) -> None:
     """Runs on every worker of the group."""
-    from pathlib import Path
-
     torch.set_num_threads(parse(Resources, trial["resources"]).cpus_per_worker)
     try:
         train_stage(parse(RunConfig, trial["run"]), ResultTree(Path(trial["storage"])))

@@ -54,7 +54,7 @@
   const wanted = () => (dark.matches ? "dark" : "light");
   dark.addEventListener("change", () => drawAll(wanted()));
   addEventListener("beforeprint", () => {
-    document.body.style.width = "180mm";
+    document.body.style.width = "273mm";
     drawAll("light");
   });
   addEventListener("afterprint", () => {

@@ -356,7 +356,7 @@ class TypedTree:
         scratch: bool = False,
         names: Mapping[str, str] | None = None,
     ) -> str:
-        """Adds a trial; `losses` maps a data set to (step, loss) in file order."""
+        """Adds a trial; `losses` maps a data set to (step, loss)."""
         state = f"state-{trial}"
         upstream = f"up-{seed}"
         self._plan_state(upstream, None, "upstream")
@@ -368,7 +368,7 @@ class TypedTree:
                 "trial": trial,
                 "factors": {"replay_fraction": replay, "seed": seed},
                 "baseline": baseline,
-                "center": baseline is None and replay == 0.05,
+                "center": self.center is not None and baseline is None and replay == 0.05,
                 "states": [state] if scratch else [upstream, state],
             }
         )
@@ -394,6 +394,7 @@ class TypedTree:
                 for step, loss in points
             ]
             # Both sets are evaluated at one step before the next: the order a trainer writes.
+            rows.sort(key=lambda row: row.step)
             last = Status(status=StatusWord(status), step=100, reason=reason)
             write_state(self.storage, state, config, last, rows)
         return state
@@ -419,12 +420,12 @@ class TypedTree:
             for row in rows:
                 file.write(row if isinstance(row, str) else json.dumps(row) + "\n")
 
-    def write(self) -> Path:
+    def fail(self, state: str, reason: str) -> None:
+        status = Status(status=StatusWord.FAILED, step=3, reason=reason)
+        ResultTree(self.storage).state(state).write_status(status)
+
+    def write(self, design: str = "one_at_a_time") -> Path:
+        states = list(self.states.values())
         return write_plan(
-            self.storage,
-            "typed",
-            self.axes,
-            self.center,
-            self.trials,
-            list(self.states.values()),
+            self.storage, "typed", self.axes, self.center, self.trials, states, design
         )

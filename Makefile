@@ -1,0 +1,43 @@
+# `make quickstart` and `make test` do all set-up by themselves: they need Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+SPEC ?= specs/quickstart.yaml
+# The versions of constraints.txt and no others; bytecode is made when a module is first imported.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
+	--constraint constraints.txt
+
+.PHONY: quickstart plan test test-fast check format clean
+
+quickstart: .venv/sweep ## the main job: pre-train, sweep, report
+	$(BIN)/rewarm run specs/quickstart.yaml
+
+plan: .venv/sweep ## what SPEC would train
+	$(BIN)/rewarm plan $(SPEC)
+
+test: .venv/dev ## all tests
+	$(BIN)/python -m pytest
+
+test-fast: .venv/dev ## without Ray, browser and slow tests
+	$(BIN)/python -m pytest -m "not slow and not ray and not browser"
+
+check: .venv/dev ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## the environment and caches; results stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+.venv/sweep: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable '.[sweep]'
+	touch $@
+
+.venv/dev: .venv/sweep
+	$(INSTALL) --editable '.[sweep,dev]'
+	touch $@

@@ -1,0 +1,32 @@
+"""cluster.yaml as Ray reads it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+CLUSTER = Path(__file__).parents[1] / "cluster.yaml"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> dict:
+    return yaml.safe_load(CLUSTER.read_text())
+
+
+def test_rays_own_schema_accepts_it(cluster: dict) -> None:
+    util = pytest.importorskip("ray.autoscaler._private.util")
+    util.validate_config(util.prepare_config(cluster))
+
+
+def test_its_image_has_the_pinned_ray(cluster: dict) -> None:
+    constraints = (CLUSTER.parent / "constraints.txt").read_text().splitlines()
+    ray = next(line.removeprefix("ray==") for line in constraints if line.startswith("ray=="))
+    assert cluster["docker"]["image"] == f"rayproject/ray:{ray}-py311-gpu"
+
+
+def test_the_head_is_on_demand_and_the_workers_are_spot(cluster: dict) -> None:
+    types = cluster["available_node_types"]
+    assert "InstanceMarketOptions" not in types[cluster["head_node_type"]]["node_config"]
+    spot = types["spot_gpu"]["node_config"]["InstanceMarketOptions"]
+    assert spot == {"MarketType": "spot"}
+    assert types["spot_gpu"]["min_workers"] == 0
