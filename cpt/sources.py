@@ -147,8 +147,9 @@ def _opened(dataset: DatasetConfig, split: Split, field: str) -> list[Any]:
             [
                 f"{field}.path: got {shown(dataset.path, 300)} with {split} "
                 f"{shown(list(getattr(dataset, split)))}; must be one of "
-                f"{', '.join(FILE_FORMATS)}, a directory, or a hub id that can be reached or is in the cache "
-                f"({_reason(error)})" + (nearest(dataset.path, FILE_FORMATS) if slip else ".")
+                f"{', '.join(FILE_FORMATS)}, a directory, or a hub id that can be reached or is "
+                f"in the cache ({_reason(error)})"
+                + (nearest(dataset.path, FILE_FORMATS) if slip else ".")
             ]
         ) from error
 
