@@ -12,6 +12,7 @@ from cpt.parsing import parse
 from cpt.records import ResultTree
 from cpt.tokenizer import load_tokenizer
 
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real corpora and a real tokenizer, beside the checkout."""
