@@ -216,7 +216,7 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
             try:
                 path = builder.path(_with_seed(spec, label, seed), factors, baseline, seed)
             except ConfigError as error:
-                faults += [f"{label}: {fault}" for fault in error.faults]
+                faults += [f"trial '{label}': {fault}" for fault in error.faults]
                 continue
             for state in path:
                 states.setdefault(state.id, state)
@@ -253,8 +253,14 @@ def _with_seed(spec: SweepSpec, label: str, seed: int) -> str:
 
 
 def _shown(value: object) -> str:
+    """As short as it can be without two values looking alike: 0.05, 3e-05, 1/3, cosine."""
     shown = plain(value)
-    return f"{shown:g}" if isinstance(shown, float) else str(shown)
+    if not isinstance(shown, float):
+        return str(shown)
+    short = f"{shown:g}"
+    if isinstance(value, Fraction):
+        return short if Fraction(short) == value else str(value)
+    return short if float(short) == shown else repr(shown)
 
 
 def _trial(
