@@ -79,7 +79,7 @@ def last_row(path: Path) -> dict[str, Any] | None:
     for line in reversed(lines):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             continue
         if isinstance(row, dict):
             return row
@@ -125,33 +125,35 @@ class _Watch:
         self.rows = look(agenda.todo, tree)
         self.tokens_before = sum(row.tokens for row in self.rows)
         self.tokens_in_all = sum(state.config.token_budget for state in agenda.todo)
-        # A status of an earlier run is no event of this one.
-        self._seen = {
-            row.state.id: (tree.state(row.state.id).status.stat().st_mtime_ns)
-            for row in self.rows
-            if row.word is not None
-        }
+        # A status of an earlier run is no event of this one; its step is that of a checkpoint.
+        self._seen: dict[str, int] = {}
+        self._resumed_at: dict[str, int] = {}
+        for state in agenda.todo:
+            place = tree.state(state.id)
+            status = place.read_status()
+            if status is not None:
+                self._seen[state.id] = place.status.stat().st_mtime_ns
+                if status.status is not StatusWord.FAILED:
+                    self._resumed_at[state.id] = status.step
         self._started: dict[str, float] = {}
         self._ended: set[str] = set()
 
-    def update(self) -> list[str]:
-        """Looks again; returns a sentence for each state that began or ended."""
+    def update(self) -> Iterator[str]:
+        """Looks again; a sentence for each state that began or ended."""
         self.rows = look(self.agenda.todo, self.tree)
-        events = []
         for row in self.rows:
             name = row.state.id
             if row.word is None or self._is_old(name):
                 continue
             if name not in self._started:
                 self._started[name] = time.monotonic()
-                events.append(f"began {self._describe(row)}")
+                yield f"began {self._describe(row)}"
             if row.word is not StatusWord.RUNNING and name not in self._ended:
                 self._ended.add(name)
                 took = duration(time.monotonic() - self._started[name])
                 status = self.tree.state(name).read_status()
                 reason = f": {status.reason}" if status and status.reason else ""
-                events.append(f"{row.word} {row.state.config.label} in {took}{reason}")
-        return events
+                yield f"{row.word} {row.state.config.label} in {took}{reason}"
 
     def running(self) -> list[StateProgress]:
         """The states that are being trained."""
@@ -183,10 +185,10 @@ class _Watch:
         path = self.tree.state(name).status
         return self._seen.get(name) == path.stat().st_mtime_ns
 
-    @staticmethod
-    def _describe(row: StateProgress) -> str:
+    def _describe(self, row: StateProgress) -> str:
         config = row.state.config
-        again = f", resuming at step {row.step}" if row.step else ""
+        step = self._resumed_at.get(row.state.id)
+        again = f", going on from step {step:,}" if step else ""
         return f"{config.label} ({config.total_steps:,} steps{again})"
 
 
