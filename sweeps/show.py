@@ -1,6 +1,7 @@
 """What the terminal shows of a plan and of a sweep's folder."""
 
 from collections import Counter
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -69,7 +70,9 @@ def _trials(planned: Plan) -> Table:
     table = Table(box=None, pad_edge=False, title="trials", title_justify="left")
     headings = ("trial", "lr first → peak → end", "warm-up steps", "replay", "D1 tokens", "steps")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "trial" else "right")
+        justify: Literal["left", "right"] = "left" if heading == "trial" else "right"
+        # Where the terminal is narrow a label goes on below, for its end tells trials apart.
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading.startswith("lr"))
     for trial in planned.trials:
         state = planned.states[trial.states[-1]]
         replay = trial.factors["replay_fraction"]
