@@ -72,7 +72,8 @@ def _trials(planned: Plan) -> Table:
     for heading in headings:
         justify: Literal["left", "right"] = "left" if heading == "trial" else "right"
         # Where the terminal is narrow a label goes on below, for its end tells trials apart.
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading.startswith("lr"))
+        whole = heading.startswith("lr")
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=whole)
     for trial in planned.trials:
         state = planned.states[trial.states[-1]]
         replay = trial.factors["replay_fraction"]
