@@ -37,7 +37,7 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
             datasets[name] = _facts(name, spec.datasets[name], tokenizer, tree, say)
         except ConfigError as error:
             faults += error.faults
-    faults += faults or _leaks(spec)
+    faults = faults or _leaks(spec)
     if faults:
         raise ConfigError(faults)
     return make_plan(spec, datasets, tokenizer.vocab_size)
