@@ -51,8 +51,9 @@ def train_state(trial: dict[str, Any]) -> None:
 def trial_resources(resources: Resources) -> dict[str, float]:
     """What Tune reserves for a trial: the one worker in it, or nearly nothing for a driver."""
     if resources.workers > 1:
-        # Tune refuses a trial of no resources at all.
-        return {"cpu": 0.01}
+        # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
+        # little for the workers where they need all there are: a byte is missed by nobody.
+        return {"cpu": 0, "memory": 1}
     return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
 
 
