@@ -5,10 +5,12 @@ interrupted, and the same command goes on.
 """
 
 import enum
+import signal
 import sys
 import time
 from importlib import resources
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -96,12 +98,19 @@ def run(
     ] = False,
 ) -> None:
     """Train what is missing, then write the report. Run it again to go on."""
-    spec, submitted = load(spec_file, overrides or ())
-    tree = tree_of(spec)
-    planned = prepare(spec, tree, _say)
-    write_plan(planned, submitted, tree)
-    status = _train(planned, tree, address, retry_failed=retry_failed)
-    _report(tree.sweep(spec.name))
+    # What a scheduler sends before it takes the machine away.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        spec, submitted = load(spec_file, overrides or ())
+        tree = tree_of(spec)
+        planned = prepare(spec, tree, _say)
+        write_plan(planned, submitted, tree)
+        status = _train(planned, tree, address, retry_failed=retry_failed)
+        _report(tree.sweep(spec.name))
+    except KeyboardInterrupt:
+        status = Exit.INTERRUPTED
+    if status is Exit.INTERRUPTED:
+        err.print("interrupted; the same command goes on where it stopped")
     raise typer.Exit(status)
 
 
@@ -148,17 +157,13 @@ def _launch(planned: Plan, tree: ResultTree, todo: Any, address: str | None) -> 
     except launch.ClusterError as error:
         raise ConfigError([f"resources: {error}"]) from error
     except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on where it stopped")
         return Exit.INTERRUPTED
     for name, reason in outcome.failed.items():
         err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
     blocked = [name for name in outcome.unfinished if _has_failed_parent(planned, name, outcome)]
     interrupted = [name for name in outcome.unfinished if name not in blocked]
     if interrupted:
-        err.print(
-            f"interrupted with {show.counted(len(interrupted), 'state')} unfinished; the same "
-            "command goes on where it stopped"
-        )
+        err.print(f"{show.counted(len(interrupted), 'state')} lost their machine")
         return Exit.INTERRUPTED
     out.print(f"trained in {progress.duration(time.monotonic() - began)}")
     return Exit.FAILED if outcome.failed else Exit.DONE
@@ -187,6 +192,10 @@ def _sweep_dir(target: Path) -> SweepDir:
     if not sweep.plan.is_file():
         raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
     return sweep
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

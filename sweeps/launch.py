@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from typing import Any
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 # Progress is ours, drawn from the rows.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Tune would wait ten seconds for trials that do not listen; the result tree needs no goodbye.
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 from ray import tune
@@ -58,6 +61,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
     Raises:
         ClusterError: Not even one state fits.
     """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(
         address=address or "local",
         # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
@@ -66,6 +70,8 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    # Ray takes it for itself and would print a stack.
+    signal.signal(signal.SIGTERM, on_sigterm)
     try:
         available = ray.cluster_resources()
         needed = {
@@ -85,7 +91,8 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
 def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
     """Trains the states of an agenda inside a running cluster; returns when nothing more can be.
 
-    SIGINT ends it early: running states are left for the next run to resume.
+    Raises:
+        KeyboardInterrupt: It was ended early; running states are left for the next run to resume.
     """
     resources = plan.spec.resources
     ray_storage = tree.sweep(plan.spec.name).path / "ray"
@@ -107,8 +114,10 @@ def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
             verbose=0,
         ),
     )
-    tuner.fit()
-    shutil.rmtree(ray_storage)
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(ray_storage, ignore_errors=True)
     outcome = Outcome()
     for state in todo.todo:
         status = tree.state(state.id).read_status()
