@@ -122,10 +122,7 @@ class Plan:
             "version": PLAN_VERSION,
             "name": spec.name,
             "design": spec.design,
-            "axes": {
-                name: [plain(value) for value in values]
-                for name, values in spec.axes.given().items()
-            },
+            "axes": {name: self._axis_values(name) for name in spec.axes.given()},
             "center": center if set(FACTORS) <= set(center) else None,
             "datasets": {
                 name: self._dataset_json(name)
@@ -153,6 +150,14 @@ class Plan:
             "states": [self._state_json(state) for state in self.states.values()],
             "tokens": self.tokens(),
         }
+
+    def _axis_values(self, name: str) -> list[Any]:
+        """Every value that a trial takes, the centre's where the axis does not list it."""
+        values = [plain(value) for value in self.spec.axes.given()[name]]
+        center = plain(self.spec.center.given().get(name))
+        if self.spec.design == "grid" or center is None or center in values:
+            return values
+        return [center, *values] if isinstance(center, str) else sorted([center, *values])
 
     def _dataset_json(self, name: str) -> dict[str, Any]:
         facts = self.datasets[name]

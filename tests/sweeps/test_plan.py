@@ -383,8 +383,25 @@ def test_plan_json_says_what_each_trial_is_and_needs():
         },
     ]
     assert content["center"] == factors
-    assert content["axes"] == {"max_lr": [0.001]}
+    assert content["axes"] == {"max_lr": [0.001, 0.003]}
     assert content["tokens"] == {"alone": 1800, "pretrained_once": 1400, "planned": 1400}
+
+
+@pytest.mark.parametrize(
+    ("axes", "values"),
+    [
+        ({"replay_fraction": [0, 0.5]}, [0, 0.25, 0.5]),
+        ({"replay_fraction": [0.5, 0.25, 0]}, [0.5, 0.25, 0]),
+        ({"schedule": ["wsd"]}, ["cosine", "wsd"]),
+        ({"seed": [3, 4]}, [3, 4]),
+    ],
+)
+def test_plan_jsons_axes_hold_every_value_that_a_trial_takes(axes, values):
+    assert list(plan(axes=axes).to_json()["axes"].values()) == [values]
+
+
+def test_plan_jsons_axes_of_a_grid_are_those_given():
+    assert plan(design="grid", axes={"max_lr": [1e-3]}).to_json()["axes"] == {"max_lr": [0.001]}
 
 
 def test_plan_json_says_what_each_state_is():
