@@ -1,0 +1,247 @@
+"""`python -m sweeps` as a person or a script meets it: words, exit statuses, nothing started."""
+
+import json
+import time
+from importlib import resources
+
+import pytest
+
+from cpt.records import ResultTree, Status, StatusWord
+from sweeps.prepare import prepare, tree_of, write_plan
+from sweeps.spec import SweepSpec, load
+
+DONE, FAILED, REFUSED = 0, 1, 2
+HEAVY = {"ray", "torch", "pandas", "plotly"}
+
+
+def imported(import_times: str) -> set[str]:
+    """Packages that `-X importtime` tells of."""
+    lines = [line for line in import_times.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 100
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+# init.
+
+
+def test_init_writes_a_sweep_that_plan_accepts(rewarm, folder):
+    written = rewarm("init")
+    assert (written.returncode, written.stdout) == (
+        DONE,
+        "wrote sweep.yaml; next: rewarm plan sweep.yaml\n",
+    )
+    assert load(folder / "sweep.yaml")[0].name == "starter"
+
+
+@pytest.mark.slow
+def test_the_starter_sweep_is_planned_as_it_stands(rewarm):
+    rewarm("init", "mine.yaml")
+    planned = rewarm("plan", "mine.yaml", "--json")
+    assert (planned.returncode, planned.stderr) == (DONE, "")
+    assert len(json.loads(planned.stdout)["trials"]) == 10
+
+
+def test_init_makes_the_folders_on_the_way(rewarm, folder):
+    assert rewarm("init", "sweeps/first.yaml").returncode == DONE
+    assert (folder / "sweeps" / "first.yaml").is_file()
+
+
+def test_init_never_overwrites(rewarm, folder):
+    (folder / "sweep.yaml").write_text("mine")
+    refused = rewarm("init")
+    assert (refused.returncode, refused.stderr) == (
+        REFUSED,
+        "refused: sweep.yaml exists already; name another file.\n",
+    )
+    assert (folder / "sweep.yaml").read_text() == "mine"
+
+
+def test_the_starter_sweep_explains_every_field():
+    text = resources.files("sweeps").joinpath("starter.yaml").read_text(encoding="utf-8")
+    schema = SweepSpec.model_json_schema(mode="serialization")
+    fields = {name for part in schema["$defs"].values() for name in part.get("properties", {})}
+    missing = [name for name in [*schema["properties"], *sorted(fields)] if f"{name}:" not in text]
+    in_prose = [name for name in missing if f"{name} (" in text]
+    assert sorted(set(missing) - set(in_prose)) == []
+
+
+# plan.
+
+
+def test_plan_shows_trials_states_and_tokens(rewarm, sweep):
+    planned = rewarm("plan", sweep(axes={"max_lr": [0.02]}, baselines=["union"]))
+    assert (planned.returncode, planned.stderr) == (DONE, "")
+    for text in (
+        "old train: 40 documents, 1,600 tokens",
+        "max_lr=0.02",
+        "0 → 0.02 → 0.002",
+        "pre-training on old · 512 tokens",
+        "384 tokens, lr 0.001 ⟶ 0",
+        "tokens, as planned",
+    ):
+        assert text in planned.stdout
+
+
+def test_plan_starts_nothing_and_imports_neither_torch_nor_ray(rewarm, sweep, folder):
+    file = sweep()
+    rewarm("plan", file)  # packs the tokens
+    planned = rewarm("plan", file, python=("-X", "importtime"))
+    assert planned.returncode == DONE
+    assert imported(planned.stderr) & HEAVY == set()
+    assert [path.name for path in (folder / "results").iterdir()] == ["tokens"]
+
+
+def test_plan_json_is_json_and_nothing_else(rewarm, sweep):
+    planned = rewarm("plan", sweep(), "--json")
+    content = json.loads(planned.stdout)
+    assert (content["name"], len(content["states"]), planned.stderr) == ("tiny", 2, "")
+
+
+def test_plan_takes_overrides(rewarm, sweep):
+    planned = rewarm(
+        "plan", sweep(), "--json", "--set", "downstream.token_budget=256", "--set", "name=other"
+    )
+    content = json.loads(planned.stdout)
+    assert (content["name"], content["states"][1]["tokens"]) == ("other", 256)
+
+
+# Refusals.
+
+
+def refusals(rewarm, command: str, *arguments: str) -> list[str]:
+    """The sentences of a refusal, given in under ten seconds and before anything starts."""
+    began = time.monotonic()
+    refused = rewarm(command, *arguments)
+    assert time.monotonic() - began < 10
+    assert refused.returncode == REFUSED
+    assert "Ray is up" not in refused.stdout
+    lines = refused.stderr.splitlines()
+    assert all(line.startswith("refused: ") for line in lines), refused.stderr
+    return [line.removeprefix("refused: ") for line in lines]
+
+
+def test_every_fault_is_a_sentence_on_stderr(rewarm, sweep):
+    file = sweep(sequence_length=0, design="gird")
+    assert refusals(rewarm, "run", file) == [
+        "sequence_length: got 0; must be above 0.",
+        "design: got 'gird'; must be one of one_at_a_time, grid; did you mean 'grid'?",
+    ]
+
+
+def test_a_missing_sweep_file_is_refused(rewarm):
+    assert refusals(rewarm, "run", "swep.yaml") == [
+        "swep.yaml is not a file; name a sweep file, or write one: rewarm init."
+    ]
+
+
+def test_a_missing_data_file_is_refused(rewarm, sweep, folder):
+    file = sweep()
+    (folder / "old.jsonl").unlink()
+    (folder / "new_v.jsonl").unlink()
+    assert refusals(rewarm, "run", file) == [
+        "datasets.old.train: got 'old.jsonl'; there is no such file (relative paths start at "
+        f"{folder}).",
+        "datasets.new.validation: got 'new_v.jsonl'; there is no such file (relative paths start "
+        f"at {folder}).",
+    ]
+
+
+def test_an_empty_validation_file_is_refused(rewarm, sweep, folder):
+    file = sweep()
+    (folder / "new_v.jsonl").write_text("")
+    assert refusals(rewarm, "run", file) == [
+        "datasets.new.validation: got ['new_v.jsonl']; the validation set is empty, must hold at "
+        "least one document with text in 'text'."
+    ]
+
+
+def test_a_missing_column_is_refused(rewarm, sweep, content):
+    content["datasets"]["new"]["text"] = "txt"
+    assert refusals(rewarm, "run", sweep()) == [
+        "datasets.new.text: got 'txt'; must be a column of the data, but row 1 of new.jsonl has "
+        "text; did you mean 'text'?"
+    ]
+
+
+def test_data_shorter_than_the_budget_are_refused(rewarm, sweep, content):
+    content["downstream"]["token_budget"] = 6400
+    assert refusals(rewarm, "run", sweep()) == [
+        "datasets.old: holds 1584 training tokens, but 'center' reads 1600 of it; lower the "
+        "token_budget, or allow more than one epoch with datasets.old.repeat: true.",
+        "datasets.new: holds 1584 training tokens, but 'center' reads 4800 of it; lower the "
+        "token_budget, or allow more than one epoch with datasets.new.repeat: true.",
+    ]
+
+
+def test_a_glob_that_trains_on_what_is_held_out_is_refused(rewarm, sweep, folder, content):
+    content["datasets"]["new"]["train"] = "new*.jsonl"
+    content["datasets"]["old"]["train"] = ["old.jsonl", "./old_v.jsonl"]
+    assert refusals(rewarm, "run", sweep()) == [
+        f"datasets.old.validation: got '{folder}/old_v.jsonl', which datasets.old.train reads "
+        "too; must be held out of training; name other files.",
+        f"datasets.new.validation: got '{folder}/new_v.jsonl', which datasets.new.train reads "
+        "too; must be held out of training; name other files.",
+    ]
+
+
+def test_data_of_one_stage_that_another_measures_by_are_refused(rewarm, sweep, folder, content):
+    content["datasets"]["new"]["train"] = ["new.jsonl", "old_v.jsonl"]
+    assert refusals(rewarm, "plan", sweep()) == [
+        f"datasets.old.validation: got '{folder}/old_v.jsonl', which datasets.new.train reads "
+        "too; must be held out of training; name other files."
+    ]
+
+
+def test_a_wrong_option_is_refused(rewarm, sweep):
+    assert rewarm("run", sweep(), "--retry").returncode == REFUSED
+
+
+def test_a_sweep_that_was_not_started_has_no_status(rewarm, sweep, folder):
+    assert refusals(rewarm, "status", sweep()) == [
+        f"{folder}/results/sweeps/tiny/plan.json does not exist; start the sweep with: rewarm run "
+        "SPEC."
+    ]
+
+
+# status and report, also while a sweep runs.
+
+
+@pytest.fixture
+def started(sweep, folder, monkeypatch) -> tuple[str, list[str]]:
+    """A sweep whose plan is on disk; its file and the ids of its states."""
+    monkeypatch.chdir(folder)
+    file = sweep()
+    spec, submitted = load(folder / file)
+    planned = prepare(spec, tree_of(spec), lambda _: None)
+    write_plan(planned, submitted, tree_of(spec))
+    return file, list(planned.states)
+
+
+def test_status_says_what_is_done_and_what_is_left(rewarm, started, folder):
+    file, (upstream, _) = started
+    tree = ResultTree(folder / "results")
+    tree.state(upstream).write_status(Status(status=StatusWord.RUNNING, step=6))
+    found = rewarm("status", file)
+    assert (found.returncode, found.stderr) == (DONE, "")
+    # 2 of 8 steps of 64 tokens, and the 384 of the centre.
+    assert "tiny: 1 running, 1 pending; 512 tokens left to train" in found.stdout
+
+
+def test_status_takes_the_folder_as_well_as_the_file(rewarm, started):
+    file, _ = started
+    assert rewarm("status", "results/sweeps/tiny").stdout == rewarm("status", file).stdout
+
+
+def test_report_is_written_before_anything_is_trained(rewarm, started, folder):
+    file, _ = started
+    written = rewarm("report", file)
+    assert (written.returncode, written.stderr) == (DONE, "")
+    assert written.stdout == f"report: {folder}/results/sweeps/tiny/report.html\n"
+    trials = (folder / "results" / "sweeps" / "tiny" / "trials.csv").read_text().splitlines()
+    assert len(trials) == 2
+
+
+def test_status_of_a_folder_that_is_no_sweep_is_refused(rewarm, folder):
+    assert refusals(rewarm, "status", ".") == [
+        f"{folder}/plan.json does not exist; start the sweep with: rewarm run SPEC."
+    ]
