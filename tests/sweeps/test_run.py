@@ -1,0 +1,274 @@
+"""`rewarm run` on a real local Ray: what is missing is trained, whatever happened before."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cpt.records import ResultTree, StatusWord, current_rows, read_rows
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+DONE, FAILED, INTERRUPTED = 0, 1, 75
+GO_ON = "interrupted; the same command goes on where it stopped\n"
+LONG = {
+    "datasets": {
+        name: {
+            "path": "json",
+            "train": f"{name}.jsonl",
+            "validation": f"{name}_v.jsonl",
+            "repeat": True,
+        }
+        for name in ("old", "new")
+    },
+    "checkpoint_interval_steps": 100,
+}
+"""With a budget of 64 tokens a step, long enough to be interrupted."""
+
+
+@pytest.fixture(autouse=True)
+def own_ray(environment: dict[str, str]) -> Iterator[None]:
+    """Ray's files of this test alone: no cluster of another test is joined or mourned."""
+    # Short, for the paths of sockets are.
+    path = tempfile.mkdtemp(prefix="rw-", dir="/tmp")
+    environment["RAY_TMPDIR"] = path
+    environment.pop("RAY_ADDRESS", None)
+    yield
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def tree(folder: Path) -> ResultTree:
+    return ResultTree(folder / "results")
+
+
+def words(tree: ResultTree) -> dict[str, str]:
+    """The status of each planned state, by its label."""
+    plan = json.loads((tree.sweep("tiny").plan).read_text())
+    statuses = {
+        state["label"]: tree.state(state["state"]).read_status() for state in plan["states"]
+    }
+    return {label: str(status.status) if status else "-" for label, status in statuses.items()}
+
+
+def trials(tree: ResultTree) -> dict[str, dict[str, Any]]:
+    with tree.sweep("tiny").trials.open() as file:
+        return {row["trial"]: row for row in csv.DictReader(file)}
+
+
+def steps(tree: ResultTree, label: str) -> list[int]:
+    """Steps of the training rows that count."""
+    plan = json.loads((tree.sweep("tiny").plan).read_text())
+    (name,) = (state["state"] for state in plan["states"] if state["label"] == label)
+    rows = read_rows(tree.state(name).train_rows)
+    return [row["step"] for row in current_rows(rows, key=lambda row: row["step"])]
+
+
+class Started:
+    """`rewarm run` in a session of its own, while it runs."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], file: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sweeps", "run", file],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_for_a_checkpoint(self, tree: ResultTree) -> None:
+        while not list(tree.storage.glob("states/*/checkpoints/*/complete.json")):
+            assert self.process.poll() is None, self.process.communicate()
+            time.sleep(0.05)
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=120)
+        return self.process.returncode, out, err
+
+    def members(self) -> dict[int, str]:
+        """Living processes of the session, the driver's and Ray's, and their commands."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                state, _, _, session = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:4]
+                command = (folder / "cmdline").read_text().replace("\0", " ")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.process.pid and state != "Z":
+                found[int(folder.name)] = command
+        return found
+
+    def kill_everything(self) -> None:
+        """As a machine that loses power."""
+        while members := self.members():
+            for pid in members:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    def left_behind(self) -> dict[int, str]:
+        """What still runs five seconds after the end."""
+        until = time.monotonic() + 5
+        while (members := self.members()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return members
+
+
+@pytest.fixture
+def start(folder: Path, environment: dict[str, str]) -> Iterator[Any]:
+    started: list[Started] = []
+
+    def run(file: str) -> Started:
+        started.append(Started(folder, environment, file))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill_everything()
+        one.process.communicate()
+
+
+def test_a_sweep_is_trained_reported_and_not_trained_again(rewarm, sweep, tree):
+    file = sweep(axes={"max_lr": [0.02]})
+    first = rewarm("run", file)
+    assert (first.returncode, first.stderr) == (DONE, "")
+    assert words(tree) == {
+        "pre-training on old": "complete",
+        "center": "complete",
+        "max_lr=0.02": "complete",
+    }
+    assert steps(tree, "center") == [1, 2, 3, 4, 5, 6]
+    assert tree.sweep("tiny").report.is_file()
+    assert {label: row["status"] for label, row in trials(tree).items()} == {
+        "center": "complete",
+        "max_lr=0.02": "complete",
+    }
+    assert not (tree.sweep("tiny").path / "ray").exists()
+    for text in ("3 states to train, 0 complete already", "3/3 states · complete", "report: "):
+        assert text in first.stdout
+
+    second = rewarm("run", file, python=("-X", "importtime"))
+    assert second.returncode == DONE
+    assert "nothing to train" in second.stdout
+    assert "| ray" not in second.stderr
+    assert "| torch" not in second.stderr
+
+
+def test_what_an_extended_sweep_shares_with_the_first_is_not_trained_again(rewarm, sweep, tree):
+    rewarm("run", sweep())
+    before = {path: path.stat().st_mtime_ns for path in tree.storage.glob("states/*/train.jsonl")}
+    assert len(before) == 2
+    extended = rewarm("run", sweep(axes={"replay_fraction": [0]}, baselines=["no_rewarm"]))
+    assert extended.returncode == DONE
+    assert "2 states to train, 2 complete already" in extended.stdout
+    assert set(words(tree).values()) == {"complete"}
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_trial_that_diverges_fails_alone_and_is_tried_again_on_request(rewarm, sweep, tree):
+    file = sweep(axes={"max_lr": [1e30]})
+    first = rewarm("run", file)
+    assert first.returncode == FAILED
+    assert words(tree) == {
+        "pre-training on old": "complete",
+        "center": "complete",
+        "max_lr=1e+30": "failed",
+    }
+    (failed,) = (
+        status
+        for status in (
+            tree.state(path.name).read_status() for path in (tree.storage / "states").iterdir()
+        )
+        if status.status is StatusWord.FAILED
+    )
+    assert f"at step {failed.step}" in failed.reason
+    assert first.stderr == f"failed: max_lr=1e+30: {failed.reason}\n"
+    assert trials(tree)["max_lr=1e+30"]["status"] == "failed"
+
+    second = rewarm("run", file)
+    assert second.returncode == FAILED
+    assert second.stderr == (
+        f"failed before: max_lr=1e+30: {failed.reason}; --retry-failed tries again\n"
+    )
+    assert "Ray is up" not in second.stdout
+
+    third = rewarm("run", file, "--retry-failed")
+    assert third.returncode == FAILED
+    assert "1 state to train, 2 complete already" in third.stdout
+    assert third.stderr == first.stderr
+
+
+def test_what_descends_from_a_failure_is_not_tried(rewarm, sweep, tree, content):
+    content["upstream"]["schedule"]["max_lr"] = 1e30
+    found = rewarm("run", sweep(baselines=["downstream_only"]))
+    assert found.returncode == FAILED
+    assert words(tree) == {
+        "pre-training on old": "failed",
+        "center": "-",
+        "downstream_only": "failed",
+    }
+    assert "lost their machine" not in found.stderr
+
+
+def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(
+    rewarm, sweep, start, tree, content
+):
+    content["upstream"]["token_budget"] = 64 * 1500
+    file = sweep(**LONG)
+    running = start(file)
+    running.wait_for_a_checkpoint(tree)
+    running.kill_everything()
+    assert words(tree)["pre-training on old"] == "running"
+
+    again = rewarm("run", file)
+    assert (again.returncode, again.stderr) == (DONE, "")
+    assert "began pre-training on old (1,500 steps, going on from step " in again.stdout
+    assert words(tree) == {"pre-training on old": "complete", "center": "complete"}
+    assert steps(tree, "pre-training on old") == list(range(1, 1501))
+    assert not (tree.sweep("tiny").path / "ray").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
+def test_a_signal_ends_a_run_soon_and_leaves_no_process(sweep, start, tree, content, sent):
+    content["upstream"]["token_budget"] = 64 * 1_000_000
+    running = start(sweep(**LONG))
+    running.wait_for_a_checkpoint(tree)
+    running.process.send_signal(sent)
+    began = time.monotonic()
+    status, out, err = running.finish()
+    assert (status, err) == (INTERRUPTED, GO_ON)
+    assert time.monotonic() - began < 30
+    assert running.left_behind() == {}
+    assert words(tree) == {"pre-training on old": "running", "center": "-"}
+    assert "report: " in out
+
+
+def test_a_state_is_trained_by_a_group_of_two_workers(rewarm, sweep, tree):
+    found = rewarm("run", sweep(resources={"workers": 2, "cpus_per_worker": 1}))
+    assert (found.returncode, found.stderr) == (DONE, "")
+    assert words(tree) == {"pre-training on old": "complete", "center": "complete"}
+    assert steps(tree, "center") == [1, 2, 3, 4, 5, 6]
+    (checkpoint,) = (
+        path for path in tree.storage.glob("states/steps6-*/checkpoints/*/complete.json")
+    )
+    assert json.loads(checkpoint.read_text())["world_size"] == 2
+
+
+def test_more_than_the_machine_has_is_refused(rewarm, sweep):
+    found = rewarm("run", sweep(resources={"cpus_per_worker": 1000}))
+    assert found.returncode == 2
+    assert found.stderr.startswith(
+        "refused: resources: one state needs {'CPU': 1000.0} (resources.workers x per worker), "
+        "but the cluster has {'CPU': "
+    )
