@@ -179,7 +179,13 @@ class _Watch:
         if done <= 0:
             return "estimating the time left"
         rate = done / (time.monotonic() - self.began)
-        return f"about {duration((self.tokens_in_all - self.tokens) / rate)} left"
+        # What a failed state did not train will not be trained.
+        left = sum(
+            row.state.config.token_budget - row.tokens
+            for row in self.rows
+            if row.state.id not in self._ended
+        )
+        return f"about {duration(left / rate)} left"
 
     def _is_old(self, name: str) -> bool:
         path = self.tree.state(name).status
