@@ -136,10 +136,12 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
             f"failed before: {state.config.label}: {failed.reason}; --retry-failed tries again",
             markup=False,
         )
-    if not todo.todo:
-        out.print(f"nothing to train: {show.counted(len(planned.states), 'state')} done or failed")
-        return Exit.FAILED if todo.failed else Exit.DONE
     done = len(planned.states) - len(todo.todo) - len(todo.failed) - len(todo.blocked)
+    if not todo.todo:
+        out.print(
+            f"nothing to train: {done} of {show.counted(len(planned.states), 'state')} complete"
+        )
+        return Exit.FAILED if todo.failed else Exit.DONE
     out.print(f"{show.counted(len(todo.todo), 'state')} to train, {done} complete already")
     return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
 
