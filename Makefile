@@ -14,8 +14,8 @@ quickstart: .venv/sweep ## the main job: pre-train, sweep, report
 plan: .venv/sweep ## what SPEC would train
 	$(BIN)/rewarm plan $(SPEC)
 
-test: .venv/dev ## all tests
-	$(BIN)/python -m pytest
+test: .venv/dev ## all tests, a process a core
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-fast: .venv/dev ## without Ray, browser and slow tests
 	$(BIN)/python -m pytest -m "not slow and not ray and not browser"

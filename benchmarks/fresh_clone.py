@@ -1,8 +1,8 @@
 """The two commands in a fresh clone: how long, how much memory.
 
-    python benchmarks/fresh_clone.py
+    python benchmarks/fresh_clone.py [FOLDER]
 
-Clones HEAD into a temporary folder, lets pip use no cache, and measures `make quickstart` in its
+Clones HEAD into FOLDER, which must not exist, or into a temporary one; lets pip use no cache, and measures `make quickstart` in its
 two parts (the install, the sweep), a second `rewarm run` of the finished sweep, and `make test`.
 Memory is the proportional set size of all processes in the command's session, sampled each second,
 so shared pages are counted once. Needs Linux.
@@ -88,29 +88,50 @@ def session_bytes(leader: int) -> int:
 
 def main() -> None:
     """Measures, and prints a Markdown table."""
+    if len(sys.argv) > 1:
+        print(table(figures(Path(sys.argv[1]))))
+        return
     with tempfile.TemporaryDirectory(prefix="rewarm-fresh-") as folder:
-        clone = Path(folder) / "rewarm"
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        shared = ROOT.parent / "shared"
-        if shared.is_dir():
-            (Path(folder) / "shared").symlink_to(shared)
-        quickstart = "make --silent quickstart"
-        figures = [
-            measure("install", "make --silent .venv/sweep", clone, ""),
-            measure("the sweep", quickstart, clone, "under 6 min, under 6 GiB"),
-            measure("`rewarm run` of the finished sweep", quickstart, clone, "under 15 s"),
-            measure("`make test`, install of its tools included", "make --silent test", clone,
-                    "under 6 min"),
-        ]  # fmt: skip
-    whole = figures[0].seconds + figures[1].seconds
-    print("\n| what | target | seconds | peak memory |\n|---|---|---|---|")
-    print(f"| `make quickstart`, install included | under 8 min | {whole:.0f} | |")
-    for figure in figures:
-        print(
-            f"| {figure.what} | {figure.target} | {figure.seconds:.0f} | "
-            f"{figure.peak_bytes / 2**30:.2f} GiB |"
-        )
+        print(table(figures(Path(folder) / "new")))
+
+
+def figures(folder: Path) -> list[Figure]:
+    """Runs everything in a clone below `folder`."""
+    folder.mkdir(parents=True)
+    clone = folder / "rewarm"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    shared = ROOT.parent / "shared"
+    if shared.is_dir():
+        (folder / "shared").symlink_to(shared)
+    quickstart = "make --silent quickstart"
+    return [
+        measure("install", "make --silent .venv/sweep", clone, ""),
+        measure("the sweep", quickstart, clone, "under 6 min, under 6 GiB"),
+        measure("`rewarm run` of the finished sweep", quickstart, clone, "under 15 s"),
+        measure(
+            "`make test`, install of its tools included",
+            "make --silent test",
+            clone,
+            "under 6 min",
+        ),
+    ]
+
+
+def table(measured: list[Figure]) -> str:
+    """The figures in Markdown."""
+    whole = measured[0].seconds + measured[1].seconds
+    lines = [
+        "| what | target | seconds | peak memory |",
+        "|---|---|---|---|",
+        f"| `make quickstart`, install included | under 8 min | {whole:.0f} | |",
+    ]
+    lines += [
+        f"| {figure.what} | {figure.target} | {figure.seconds:.0f} | "
+        f"{figure.peak_bytes / 2**30:.2f} GiB |"
+        for figure in measured
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -119,7 +119,7 @@ def test_twice_gives_the_same_bits(tiny, tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, tmp_path, seed) -> None:
     """SIGKILL three times at random moments; then the same command to the end."""
     config = tiny.config(total_steps=60, checkpoint_interval_steps=7, seed=seed)
