@@ -2,10 +2,10 @@
 
     python benchmarks/fresh_clone.py [FOLDER]
 
-Clones HEAD into FOLDER, which must not exist, or into a temporary one; lets pip use no cache, and measures `make quickstart` in its
-two parts (the install, the sweep), a second `rewarm run` of the finished sweep, and `make test`.
-Memory is the proportional set size of all processes in the command's session, sampled each second,
-so shared pages are counted once. Needs Linux.
+Clones HEAD into FOLDER, which must not exist, or into a temporary one; lets pip use no cache; and
+measures `make quickstart` in its two parts (the install, the sweep), a second `rewarm run` of the
+finished sweep, and `make test`. Memory is the proportional set size of all processes that the
+command started, sampled each second, so shared pages are counted once. Needs Linux.
 """
 
 import os
