@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from cpt.config import DatasetConfig
+from cpt.dataset_config import DatasetConfig
 from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, write_json
 from cpt.sources import Document, Split, documents, fingerprint

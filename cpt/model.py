@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cpt.config import ModelConfig
+from cpt.model_config import ModelConfig
 
 
 class Attention(nn.Module):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cpt import local_text
-from cpt.config import FILE_FORMATS, DatasetConfig
+from cpt.dataset_config import FILE_FORMATS, DatasetConfig
 from cpt.parsing import ConfigError, nearest, shown
 
 Split = Literal["train", "validation"]

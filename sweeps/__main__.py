@@ -21,8 +21,8 @@ from cpt.records import ResultTree, SweepDir
 from sweeps import show
 from sweeps.plan import Plan
 from sweeps.prepare import prepare, tree_of, write_plan
-from sweeps.spec import load
 from sweeps.store import agenda, statuses
+from sweeps.sweep_file import load
 
 
 class Exit(enum.IntEnum):

@@ -31,7 +31,8 @@ from ray.tune.search import Searcher
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord
-from sweeps.plan import Plan, State
+from sweeps.plan import Plan
+from sweeps.runs import State
 from sweeps.spec import Resources
 from sweeps.store import Agenda
 from sweeps.worker import train_state, trial_resources, worker_resources

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cpt.config import FILE_FORMATS, DatasetConfig
 from cpt.corpus import TokenStore, build
+from cpt.dataset_config import FILE_FORMATS, DatasetConfig
 from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, write_json, write_text
 from cpt.sources import Split, files
 from cpt.tokenizer import Tokenizer, load_tokenizer
-from sweeps.plan import DatasetFacts, Plan, SplitFacts, make_plan
+from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cpt.records import ResultTree, StatusWord
-from sweeps.plan import State
+from sweeps.runs import State
 from sweeps.store import Agenda
 
 TAIL_BYTES = 2048

@@ -10,7 +10,8 @@ from rich.tree import Tree
 
 from cpt.config import RunConfig
 from cpt.records import ResultTree, StatusWord, SweepDir, read_json
-from sweeps.plan import Plan, State
+from sweeps.plan import Plan
+from sweeps.runs import State
 
 
 def counted(number: int, noun: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cpt.records import ResultTree, Status, StatusWord
-from sweeps.plan import Plan, State
+from sweeps.plan import Plan
+from sweeps.runs import State
 
 
 def statuses(plan: Plan, tree: ResultTree) -> dict[str, Status | None]:

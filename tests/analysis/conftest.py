@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cpt.config import (
-    PRESETS,
-    EvaluationConfig,
-    HeldOut,
-    RunConfig,
-    ScheduleConfig,
-    Source,
-)
+from cpt.config import EvaluationConfig, HeldOut, RunConfig, ScheduleConfig, Source
+from cpt.model_config import PRESETS
 from cpt.records import EvalRow, ResultTree, Status, StatusWord, TrainRow, append_rows, write_json
 
 TOKENS_PER_STEP = 32 * 128

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cpt.config import DatasetConfig, RunConfig
+from cpt.config import RunConfig
 from cpt.corpus import build
+from cpt.dataset_config import DatasetConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree
 from cpt.tokenizer import load_tokenizer
@@ -51,6 +52,13 @@ class TinyWorld:
             "checkpoint_interval_steps": 3,
         }
         return parse(RunConfig, fields | changes)
+
+    def beside(self, name: str) -> ResultTree:
+        """Another result tree with the same token stores."""
+        other = ResultTree(self.tree.storage.parent / name)
+        other.storage.mkdir()
+        (other.storage / "tokens").symlink_to(self.tree.storage / "tokens")
+        return other
 
     def source(self, name: str, weight: object = 1) -> dict[str, object]:
         return {"name": name, "corpus": self.corpora[name], "weight": weight}

@@ -9,15 +9,9 @@ from fractions import Fraction as F
 
 import pytest
 
-from cpt.config import (
-    PRESETS,
-    DatasetConfig,
-    EvaluationConfig,
-    ModelConfig,
-    RunConfig,
-    ScheduleConfig,
-    padded_vocab_size,
-)
+from cpt.config import EvaluationConfig, RunConfig, ScheduleConfig
+from cpt.dataset_config import DatasetConfig
+from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError, parse
 
 CONTENT = {

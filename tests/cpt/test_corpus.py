@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpt import corpus
-from cpt.config import DatasetConfig
 from cpt.corpus import TokenStore, build, corpus_id
+from cpt.dataset_config import DatasetConfig
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
 from cpt.tokenizer import ByteTokenizer, load_tokenizer

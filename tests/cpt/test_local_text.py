@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cpt import local_text
-from cpt.config import DatasetConfig
 from cpt.corpus import build, corpus_id
+from cpt.dataset_config import DatasetConfig
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
 from cpt.tokenizer import ByteTokenizer

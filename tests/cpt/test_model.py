@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from cpt.config import ModelConfig
 from cpt.model import GPT, rotary, token_losses
+from cpt.model_config import ModelConfig
 
 TINY = ModelConfig(num_layers=2, hidden_size=16, num_heads=2, vocab_size=64)
 

@@ -106,11 +106,9 @@ def test_a_complete_state_is_not_touched_again(tiny) -> None:
     assert {path: path.stat().st_mtime_ns for path in state.path.rglob("*")} == before
 
 
-def test_twice_gives_the_same_bits(tiny, tmp_path) -> None:
+def test_twice_gives_the_same_bits(tiny) -> None:
     config = tiny.config()
-    other = ResultTree(tmp_path / "other")
-    other.storage.mkdir()
-    (other.storage / "tokens").symlink_to(tiny.tree.storage / "tokens")
+    other = tiny.beside("other")
     train(config, tiny.tree)
     train(config, other)
     one, two = tiny.tree.state(config.state_id), other.state(config.state_id)
@@ -120,12 +118,10 @@ def test_twice_gives_the_same_bits(tiny, tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
-def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, tmp_path, seed) -> None:
+def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, seed) -> None:
     """SIGKILL three times at random moments; then the same command to the end."""
     config = tiny.config(total_steps=60, checkpoint_interval_steps=7, seed=seed)
-    straight = ResultTree(tmp_path / "straight")
-    straight.storage.mkdir()
-    (straight.storage / "tokens").symlink_to(tiny.tree.storage / "tokens")
+    straight = tiny.beside("straight")
     train(config, straight)
 
     state = write_config(tiny.tree, config)
@@ -148,7 +144,7 @@ def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, tmp_path, seed
 
 
 @pytest.mark.slow
-def test_two_fsdp_workers_equal_one(tiny, tmp_path) -> None:
+def test_two_fsdp_workers_equal_one(tiny) -> None:
     """fp32, 12 steps of AdamW: losses within 1e-5 nats, held-out losses too.
 
     The two differ only in the order of sums, which Adam's division by small second moments
@@ -157,9 +153,7 @@ def test_two_fsdp_workers_equal_one(tiny, tmp_path) -> None:
     """
     config = tiny.config()
     train(config, tiny.tree)
-    sharded = ResultTree(tmp_path / "sharded")
-    sharded.storage.mkdir()
-    (sharded.storage / "tokens").symlink_to(tiny.tree.storage / "tokens")
+    sharded = tiny.beside("sharded")
     state = write_config(sharded, config)
     torchrun(2, state)
     one_rows, one_evaluated = rows_of(tiny.tree.state(config.state_id))
@@ -180,13 +174,11 @@ def test_two_fsdp_workers_equal_one(tiny, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_workers(tiny, tmp_path) -> None:
+def test_a_run_goes_on_with_another_number_of_workers(tiny) -> None:
     """Two workers to step 6, then one to the end, against one all the way."""
     config = tiny.config()
     train(config, tiny.tree)
-    moved = ResultTree(tmp_path / "moved")
-    moved.storage.mkdir()
-    (moved.storage / "tokens").symlink_to(tiny.tree.storage / "tokens")
+    moved = tiny.beside("moved")
     state = write_config(moved, config)
     torchrun(2, state)
     for step in checkpoint.steps(state):
@@ -251,12 +243,10 @@ def test_an_unfinished_parent_is_an_error(tiny) -> None:
         train(child, tiny.tree)
 
 
-def test_micro_batches_change_nothing_but_rounding(tiny, tmp_path) -> None:
+def test_micro_batches_change_nothing_but_rounding(tiny) -> None:
     whole = tiny.config()
     train(whole, tiny.tree)
-    cut = ResultTree(tmp_path / "cut")
-    cut.storage.mkdir()
-    (cut.storage / "tokens").symlink_to(tiny.tree.storage / "tokens")
+    cut = tiny.beside("cut")
     small = tiny.config(micro_batch_size=3)  # 3 and 1 of a batch of 4: weighted by their size
     assert small.state_id == whole.state_id
     train(small, cut)

@@ -8,7 +8,8 @@ import pytest
 
 from cpt.records import ResultTree, Status, StatusWord
 from sweeps.prepare import prepare, tree_of, write_plan
-from sweeps.spec import SweepSpec, load
+from sweeps.spec import SweepSpec
+from sweeps.sweep_file import load
 
 DONE, FAILED, REFUSED = 0, 1, 2
 HEAVY = {"ray", "torch", "pandas", "plotly"}

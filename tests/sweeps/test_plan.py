@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from cpt.parsing import ConfigError, parse
-from sweeps.plan import DatasetFacts, Plan, SplitFacts, State, make_plan
+from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.plan import Plan, make_plan
+from sweeps.runs import State
 from sweeps.spec import SweepSpec
 
 VOCABULARY = 257

@@ -10,8 +10,8 @@ from rich.console import Console
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, TrainRow, append_rows
-from sweeps.plan import State
 from sweeps.progress import TAIL_BYTES, duration, last_row, look, shown
+from sweeps.runs import State
 from sweeps.store import Agenda
 
 RUNNING, COMPLETE, FAILED = StatusWord.RUNNING, StatusWord.COMPLETE, StatusWord.FAILED

@@ -74,6 +74,10 @@ def steps(tree: ResultTree, label: str) -> list[int]:
     return [row["step"] for row in current_rows(rows, key=lambda row: row["step"])]
 
 
+def _listen_to_sigint() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Started:
     """`rewarm run` in a session of its own, while it runs."""
 
@@ -86,6 +90,8 @@ class Started:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell that starts the tests with & has them ignore SIGINT, and they pass it on.
+            preexec_fn=_listen_to_sigint,
         )
 
     def wait_for_a_checkpoint(self, tree: ResultTree) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cpt.config import PRESETS
+from cpt.model_config import PRESETS
 from cpt.parsing import ConfigError
-from sweeps.spec import ScheduleShape, SweepSpec, load
+from sweeps.spec import ScheduleShape, SweepSpec
+from sweeps.sweep_file import load
 
 CONTRACT = """
 name: english-to-german

@@ -6,7 +6,8 @@ import pytest
 
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord
-from sweeps.plan import DatasetFacts, Plan, SplitFacts, make_plan
+from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
 from sweeps.store import agenda, remaining_tokens, statuses
 

@@ -1,0 +1,86 @@
+"""What a plan must know of the data, and whether they serve."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cpt.config import RunConfig
+from cpt.dataset_config import DatasetConfig
+from sweeps.spec import SweepSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """What is known of one packed split.
+
+    Attributes:
+        corpus: Id of its token store.
+        documents: Number of documents.
+        tokens: Number of tokens, end-of-text included.
+        bytes: UTF-8 bytes of text.
+        domain_tokens: Tokens of each domain; empty where the set has none.
+    """
+
+    corpus: str
+    documents: int
+    tokens: int
+    bytes: int
+    domain_tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFacts:
+    """What the plan must know of a data set."""
+
+    train: SplitFacts
+    validation: SplitFacts
+
+
+def data_faults(
+    spec: SweepSpec, datasets: Mapping[str, DatasetFacts], runs: Iterable[RunConfig]
+) -> Iterator[str]:
+    """A sentence for each data set that is too short for what reads it.
+
+    Args:
+        spec: What was asked for.
+        datasets: The data sets that the stages name.
+        runs: Every run of the sweep.
+    """
+    length = spec.sequence_length
+    needed: dict[str, tuple[int, RunConfig]] = {}
+    for run in runs:
+        for source, samples in zip(run.stream, run.source_samples(), strict=True):
+            if samples > needed.get(source.name, (0, run))[0]:
+                needed[source.name] = samples, run
+    for name, (samples, run) in needed.items():
+        facts, dataset = datasets[name], spec.datasets[name]
+        yield from _too_short(name, dataset, facts, samples, length, run)
+        domains = facts.validation.domain_tokens or {"": facts.validation.tokens}
+        for domain, tokens in domains.items():
+            if tokens < length + 1:
+                where = f"domain '{domain}'" if domain else "the set"
+                yield (
+                    f"datasets.{name}.validation: {where} holds {tokens} tokens; must hold at "
+                    f"least one sequence, {length + 1}; add documents or shorten sequence_length."
+                )
+
+
+def _too_short(
+    name: str,
+    dataset: DatasetConfig,
+    facts: DatasetFacts,
+    samples: int,
+    length: int,
+    run: RunConfig,
+) -> Iterator[str]:
+    available = (facts.train.tokens - 1) // length
+    if available < 1:
+        yield (
+            f"datasets.{name}.train: holds {facts.train.tokens} tokens; must hold at least one "
+            f"sequence, {length + 1}."
+        )
+    elif samples > available and not dataset.repeat:
+        yield (
+            f"datasets.{name}: holds {available * length} training tokens, but "
+            f"'{run.label}' reads {samples * length} of it; lower the token_budget, or "
+            f"allow more than one epoch with datasets.{name}.repeat: true."
+        )
