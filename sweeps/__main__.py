@@ -4,10 +4,12 @@ Exit status: 0 done; 1 something failed, named; 2 refused input, one sentence pe
 interrupted, and the same command goes on.
 """
 
+import contextlib
 import enum
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -20,8 +22,7 @@ from cpt.parsing import ConfigError
 from cpt.records import ResultTree, SweepDir
 from sweeps import show
 from sweeps.plan import Plan
-from sweeps.prepare import prepare, tree_of, write_plan
-from sweeps.store import agenda, statuses
+from sweeps.store import agenda, statuses, tree_of
 from sweeps.sweep_file import load
 
 
@@ -77,6 +78,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
 ) -> None:
     """Show every trial and state and what they cost; starts nothing."""
+    with _extra("train"):
+        from sweeps.prepare import prepare
     spec, _ = load(spec_file, overrides or ())
     planned = prepare(spec, tree_of(spec), _say if not as_json else _silent)
     if as_json:
@@ -98,6 +101,8 @@ def run(
     ] = False,
 ) -> None:
     """Train what is missing, then write the report. Run it again to go on."""
+    with _extra("train"):
+        from sweeps.prepare import prepare, write_plan
     # What a scheduler sends before it takes the machine away.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -148,7 +153,8 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
 
 def _launch(planned: Plan, tree: ResultTree, todo: Any, address: str | None) -> Exit:
     # Imported here: Ray and torch take seconds, and no other command needs them.
-    from sweeps import launch, progress
+    with _extra("sweep"):
+        from sweeps import launch, progress
 
     began = time.monotonic()
     try:
@@ -176,6 +182,20 @@ def _has_failed_parent(planned: Plan, name: str, outcome: Any) -> bool:
     return parent is not None and (
         parent in outcome.failed or _has_failed_parent(planned, parent, outcome)
     )
+
+
+@contextlib.contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Turns a module that the installation lacks into a sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            [
+                f"this command needs {error.name}, which is not installed: "
+                f"pip install 'rewarm[{name}]'."
+            ]
+        ) from error
 
 
 def _report(sweep: SweepDir) -> None:

@@ -63,11 +63,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def tree_of(spec: SweepSpec) -> ResultTree:
-    """The result tree that a sweep writes to."""
-    return ResultTree(Path(spec.storage).expanduser().resolve())
-
-
 def _facts(
     name: str,
     dataset: DatasetConfig,

@@ -2,10 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cpt.records import ResultTree, Status, StatusWord
 from sweeps.plan import Plan
 from sweeps.runs import State
+from sweeps.spec import SweepSpec
+
+
+def tree_of(spec: SweepSpec) -> ResultTree:
+    """The result tree that a sweep writes to."""
+    return ResultTree(Path(spec.storage).expanduser().resolve())
 
 
 def statuses(plan: Plan, tree: ResultTree) -> dict[str, Status | None]:

@@ -1,14 +1,17 @@
 """`python -m sweeps` as a person or a script meets it: words, exit statuses, nothing started."""
 
 import json
+import subprocess
+import sys
 import time
 from importlib import resources
 
 import pytest
 
 from cpt.records import ResultTree, Status, StatusWord
-from sweeps.prepare import prepare, tree_of, write_plan
+from sweeps.prepare import prepare, write_plan
 from sweeps.spec import SweepSpec
+from sweeps.store import tree_of
 from sweeps.sweep_file import load
 
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -246,3 +249,31 @@ def test_status_of_a_folder_that_is_no_sweep_is_refused(rewarm, folder):
     assert refusals(rewarm, "status", ".") == [
         f"{folder}/plan.json does not exist; start the sweep with: rewarm run SPEC."
     ]
+
+
+# Installations without the extras.
+
+
+def without(modules: set[str], *words: str) -> subprocess.CompletedProcess[str]:
+    """`rewarm WORDS` where these modules cannot be imported."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(modules)})); "
+        f"sys.argv = ['rewarm', *{list(words)}]; from sweeps.__main__ import main; main()"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_laptop_without_torch_and_ray_reads_a_sweep(started, folder):
+    heavy = {"torch", "ray", "datasets", "tokenizers", "pyarrow"}
+    sweep_dir = str(folder / "results" / "sweeps" / "tiny")
+    assert without(heavy, "status", sweep_dir).returncode == DONE
+    assert without(heavy, "report", sweep_dir).returncode == DONE
+
+
+def test_planning_without_tokenizers_names_the_extra(folder):
+    refused = without({"tokenizers"}, "plan", "sweep.yaml")
+    assert (refused.returncode, refused.stderr) == (
+        REFUSED,
+        "refused: this command needs tokenizers, which is not installed: "
+        "pip install 'rewarm[train]'.\n",
+    )
