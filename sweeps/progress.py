@@ -249,5 +249,7 @@ def _drawing(watch: _Watch) -> Group:
         f"{watch.ended}/{len(watch.agenda.todo)} states, "
         f"{duration(time.monotonic() - watch.began)} gone, {watch.remaining()}"
     )
-    bar = ProgressBar(total=watch.tokens_in_all, completed=watch.tokens, width=60)
-    return Group(table, bar, summary)
+    bar = ProgressBar(total=watch.tokens_in_all, completed=watch.tokens, width=30)
+    foot = Table.grid(padding=(0, 2))
+    foot.add_row(bar, summary)
+    return Group(table, foot)
