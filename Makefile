@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SPEC ?= specs/quickstart.yaml
-# The versions of constraints.txt and no others; bytecode is made when a module is first imported.
-INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
+# The versions of constraints.txt and no others.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
 .PHONY: quickstart plan test test-fast check format clean
