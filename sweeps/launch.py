@@ -23,8 +23,10 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
-from ray import tune
-from ray.exceptions import RayActorError
+from ray import cloudpickle, tune
+from ray.exceptions import RayActorError, RayTaskError
+from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
@@ -194,8 +196,9 @@ class _FailureRecorder(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """Called by Tune in the driver."""
-        error = trial.get_error()
-        if error is None or isinstance(error, RayActorError):
+        # Tune's own getters read the copy in storage, which is not there yet.
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        if lost_its_machine(error):
             return
         state = self._tree.state(parse(RunConfig, trial.config["run"]).state_id)
         before = state.read_status()
@@ -208,8 +211,24 @@ class _FailureRecorder(tune.Callback):
         )
 
 
+def lost_its_machine(error: BaseException) -> bool:
+    """Whether a process died, rather than the training raised: such a state can go on.
+
+    In a worker group one dead worker is enough, whatever the others raised when it left them.
+    """
+    if isinstance(error, RayTaskError):
+        return isinstance(error.cause, BaseException) and lost_its_machine(error.cause)
+    if isinstance(error, WorkerGroupError):
+        return any(lost_its_machine(failure) for failure in error.worker_failures.values())
+    if isinstance(error, WorkerHealthCheckFailedError):
+        return lost_its_machine(error.health_check_failure)
+    return isinstance(error, RayActorError)
+
+
 def _reason(error: BaseException) -> str:
-    """The last line of what Ray wrapped: the original exception."""
+    """The last line of the original exception, out of what Ray wrapped it in."""
     cause = getattr(error, "cause", None) or error
+    if isinstance(cause, WorkerGroupError):
+        cause = next(iter(cause.worker_failures.values()))
     lines = str(cause).strip().splitlines() or [""]
     return f"{type(cause).__name__}: {lines[-1]}"
