@@ -227,6 +227,41 @@ def test_what_descends_from_a_failure_is_not_tried(rewarm, sweep, tree, content)
     assert "lost their machine" not in found.stderr
 
 
+def test_a_state_that_raises_has_failed_with_its_reason(rewarm, sweep, tree):
+    planned = json.loads(rewarm("plan", file := sweep(), "--json").stdout)
+    (child,) = (state["state"] for state in planned["states"] if state["parent"])
+    tree.state(child).path.mkdir(parents=True)
+    tree.state(child).checkpoints.write_text("a file where a folder must be")
+    found = rewarm("run", file)
+    assert found.returncode == FAILED
+    assert words(tree) == {"pre-training on old": "complete", "center": "failed"}
+    assert "failed: center: NotADirectoryError: " in found.stderr
+    assert "lost their machine" not in found.stderr
+
+
+def test_a_training_process_that_dies_has_not_failed(rewarm, sweep, start, tree, content):
+    content["upstream"]["token_budget"] = 64 * 1_000_000
+    running = start(sweep(**LONG))
+    running.wait_for_a_checkpoint(tree)
+    (trial,) = (pid for pid, what in running.members().items() if "ImplicitFunc" in what)
+    os.kill(trial, signal.SIGKILL)
+    status, _, said = running.finish()
+    assert status == INTERRUPTED
+    assert said.endswith(GO_ON)
+    assert words(tree) == {"pre-training on old": "running", "center": "-"}
+
+
+def test_one_dead_worker_is_a_lost_machine_whatever_the_others_raise():
+    from ray.exceptions import ActorDiedError
+    from ray.train import WorkerGroupError
+
+    from sweeps.launch import lost_its_machine
+
+    others = RuntimeError("Connection reset by peer")
+    assert lost_its_machine(WorkerGroupError("", {0: others, 1: ActorDiedError()}))
+    assert not lost_its_machine(WorkerGroupError("", {0: others, 1: ValueError("mine")}))
+
+
 def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(
     rewarm, sweep, start, tree, content
 ):
