@@ -23,9 +23,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from cpt.parallel import Workers
-from cpt.records import StateDir, read_json, write_json
+from cpt.records import StateDir, StatusWord, read_json
 
-MARKER = "complete.json"
 KEPT = 2
 """The newest, and one before it should the newest be damaged."""
 
@@ -44,9 +43,23 @@ class Progress:
 
 
 def steps(state: StateDir) -> list[int]:
-    """Steps that have a complete checkpoint, ascending."""
-    markers = state.checkpoints.glob(f"step_*/{MARKER}")
-    return sorted(int(marker.parent.name.removeprefix("step_")) for marker in markers)
+    """Steps that have a complete checkpoint of this state, ascending."""
+    return [step for step in state.marked_steps() if state.checkpoint_fault(step) is None]
+
+
+def last_step(state: StateDir) -> int:
+    """The step of the checkpoint that a complete state ends with.
+
+    Raises:
+        FileNotFoundError: The state is not complete, or its last checkpoint is missing or damaged.
+    """
+    status = state.read_status()
+    if status is None or status.status is not StatusWord.COMPLETE:
+        raise FileNotFoundError(f"{state.path} is not a complete state")
+    fault = state.checkpoint_fault(status.step)
+    if fault is not None:
+        raise FileNotFoundError(fault)
+    return status.step
 
 
 def save(
@@ -70,10 +83,9 @@ def save(
         dcp.save(tensors, checkpoint_id=folder, no_dist=team.world_size == 1)
     team.barrier()
     if team.is_first:
-        write_json(
-            folder / MARKER,
+        state.mark_checkpoint(
+            progress.step,
             {
-                "step": progress.step,
                 "elapsed_seconds": progress.elapsed_seconds,
                 "torch": torch.__version__,
                 "world_size": team.world_size,
@@ -95,18 +107,17 @@ def load(
         dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
     set_model_state_dict(model, tensors["model"])
     set_optimizer_state_dict(model, optimizer, tensors["optimizer"])
-    marker = read_json(state.checkpoint(step) / MARKER)
+    marker = read_json(state.checkpoint_marker(step))
     return Progress(step=marker["step"], elapsed_seconds=marker["elapsed_seconds"])
 
 
-def load_weights(state: StateDir, step: int, model: nn.Module, team: Workers) -> None:
-    """Initialises: another state's weights, and nothing else of it.
+def load_weights(state: StateDir, model: nn.Module, team: Workers) -> None:
+    """Initialises: the final weights of a complete state, and nothing else of it.
 
     Raises:
-        FileNotFoundError: That state has no complete checkpoint at `step`.
+        FileNotFoundError: That state is not complete.
     """
-    if step not in steps(state):
-        raise FileNotFoundError(f"{state.checkpoint(step)} is not a complete checkpoint")
+    step = last_step(state)
     tensors = {"model": get_model_state_dict(model)}
     with _quietly_alone():
         dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)

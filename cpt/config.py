@@ -25,107 +25,11 @@ from cpt.parsing import (
     NotNegative,
     Positive,
     ShareBelow1,
-    UnitShare,
 )
+from cpt.schedule_config import ScheduleConfig
 
 IDENTITY_VERSION = 1
 """Enters every state id; raised only when the same configuration trains to another state."""
-
-
-class ScheduleConfig(Frozen):
-    """A learning-rate schedule with absolute rates; lengths are shares of this stage's steps.
-
-    `cpt.schedule` documents each curve. `pieces` is the only reader.
-
-    Attributes:
-        type: constant | cosine | infinite_cosine | infinite_inverse_sqrt | wsd.
-        max_lr: Peak of this stage.
-        min_lr: Floor of this stage; a constant schedule has none and ignores it.
-        start_lr: Rate at step 0 where there is a warm-up; 0 as in the paper.
-        warmup_fraction: 0 means none.
-        cooldown_fraction: Infinite schedules: 0.6 in the paper.
-        constant_fraction: Infinite schedules: 0.25; the anneal takes the rest.
-        constant_lr: Infinite schedules: the rate held; None means (max_lr + min_lr) / 2.
-        timescale: alpha of the inverse square root.
-        decay_fraction: WSD: share of the steps at the end.
-    """
-
-    type: Literal["constant", "cosine", "infinite_cosine", "infinite_inverse_sqrt", "wsd"]
-    max_lr: Positive
-    min_lr: NotNegative = 0.0
-    start_lr: NotNegative = 0.0
-    warmup_fraction: UnitShare = 0.0
-    cooldown_fraction: UnitShare = 0.6
-    constant_fraction: UnitShare = 0.25
-    constant_lr: Positive | None = None
-    timescale: Positive = 10.0
-    decay_fraction: UnitShare = 0.2
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.type != "constant" and self.min_lr > self.max_lr:
-            raise ValueError(f"min_lr {self.min_lr:g} must not exceed max_lr {self.max_lr:g}")
-        if self.start_lr > self.max_lr:
-            raise ValueError(f"start_lr {self.start_lr:g} must not exceed max_lr {self.max_lr:g}")
-        if self.type.startswith("infinite"):
-            used = self.warmup_fraction + self.cooldown_fraction + self.constant_fraction
-            if used > 1 + 1e-12:
-                raise ValueError(
-                    "warmup_fraction, cooldown_fraction and constant_fraction must sum to at "
-                    f"most 1, not {used:g}"
-                )
-            if self.min_lr == 0:
-                raise ValueError(
-                    f"min_lr must be above 0 for {self.type}, whose anneal is geometric"
-                )
-            if self.constant_lr is not None and not self.min_lr <= self.constant_lr <= self.max_lr:
-                raise ValueError(
-                    f"constant_lr {self.constant_lr:g} must lie between min_lr {self.min_lr:g} "
-                    f"and max_lr {self.max_lr:g}"
-                )
-        if self.type == "wsd" and self.warmup_fraction + self.decay_fraction > 1 + 1e-12:
-            raise ValueError("warmup_fraction and decay_fraction must sum to at most 1")
-        return self
-
-    def pieces(self, total_steps: int) -> schedules.Pieces:
-        """The curve of a stage of `total_steps` steps."""
-        warmup = self.warmup_fraction * total_steps
-        match self.type:
-            case "constant":
-                return schedules.constant(
-                    total_steps, max_lr=self.max_lr, warmup_steps=warmup, start_lr=self.start_lr
-                )
-            case "cosine":
-                return schedules.cosine(
-                    total_steps,
-                    max_lr=self.max_lr,
-                    min_lr=self.min_lr,
-                    warmup_steps=warmup,
-                    start_lr=self.start_lr,
-                )
-            case "infinite_cosine" | "infinite_inverse_sqrt":
-                held = self.constant_lr
-                return schedules.infinite(
-                    total_steps,
-                    cooldown="cosine" if self.type == "infinite_cosine" else "inverse_sqrt",
-                    max_lr=self.max_lr,
-                    constant_lr=(self.max_lr + self.min_lr) / 2 if held is None else held,
-                    min_lr=self.min_lr,
-                    warmup_steps=warmup,
-                    cooldown_steps=self.cooldown_fraction * total_steps,
-                    constant_steps=self.constant_fraction * total_steps,
-                    start_lr=self.start_lr,
-                    timescale=self.timescale,
-                )
-            case "wsd":
-                return schedules.wsd(
-                    total_steps,
-                    max_lr=self.max_lr,
-                    min_lr=self.min_lr,
-                    warmup_steps=warmup,
-                    decay_steps=self.decay_fraction * total_steps,
-                    start_lr=self.start_lr,
-                )
 
 
 class OptimizerConfig(Frozen):
@@ -180,6 +84,8 @@ class EvaluationConfig(Frozen):
         final_window_interval_steps: Evaluations inside that window (the paper: 100, every 10).
         tokens_per_dataset: Tokens evaluated in each set, spread evenly over every domain; a
             smaller set is evaluated whole.
+        to_come: Held-out sets of later stages, evaluated at step 0 alone, so that every boundary is
+            known on every set. Not hashed: what comes later did not determine the state.
         batch_sequences: Sequences per forward pass and worker. Not hashed.
     """
 
@@ -188,6 +94,7 @@ class EvaluationConfig(Frozen):
     final_window_steps: Count
     final_window_interval_steps: Count
     tokens_per_dataset: Count = 65_536
+    to_come: tuple[HeldOut, ...] = ()
     batch_sequences: Count = 64
 
     def steps(self, total_steps: int) -> tuple[int, ...]:
@@ -205,7 +112,11 @@ class EvaluationConfig(Frozen):
 
 
 class RunConfig(Frozen):
-    """One stage of one model: everything `cpt.train` needs.
+    """One stage of one model, or its beginning: everything `cpt.train` needs.
+
+    A state is named by what determined it from the first step of its stage on. So the beginning
+    that two schedules share is one state, however they go on, and a state is the same whether it
+    was trained from step 0 or from such a beginning.
 
     Attributes:
         label: Readable name; not hashed.
@@ -214,10 +125,14 @@ class RunConfig(Frozen):
         global_batch_size: Sequences per step, over all workers.
         total_steps: Length of the stage and horizon of its schedule.
         schedule: The learning rate.
-        stream: What is read; with two sources the first is replay.
+        stream: What is read; the last source is new, those before it are replay.
         evaluation: Held-out sets and when to evaluate.
         parent: State whose final weights this stage starts from; None: random weights.
-        optimizer: AdamW; its state always starts fresh (the paper's setting).
+        stop_step: Where this state ends; None: at `total_steps`. Before it, the horizon enters the
+            name only as far as it shaped the rates up to here.
+        base: A state of the same stage at an earlier step, to go on from with its optimizer state;
+            None: from step 0. Not hashed.
+        optimizer: AdamW; its state starts fresh with every stage (the paper's setting).
         seed: Orders the data and, without a parent, initialises the weights.
         precision: bf16 computes in bfloat16 over fp32 weights.
         micro_batch_size: Sequences per worker in one forward pass; None: all at once. Not hashed.
@@ -234,6 +149,8 @@ class RunConfig(Frozen):
     stream: Annotated[tuple[Source, ...], Field(min_length=1)]
     evaluation: EvaluationConfig
     parent: str | None = None
+    stop_step: Count | None = None
+    base: str | None = None
     optimizer: OptimizerConfig = OptimizerConfig()
     seed: CountOrZero = 0
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -245,7 +162,24 @@ class RunConfig(Frozen):
     def _check(self) -> Self:
         if self.model.vocab_size is None:
             raise ValueError("model.vocab_size must be a number in a RunConfig")
+        if self.stop_step is not None and self.stop_step != self.total_steps:
+            latest = self.total_steps - self.evaluation.final_window_steps
+            if self.stop_step > latest:
+                raise ValueError(
+                    f"stop_step {self.stop_step} must be {self.total_steps}, or at most {latest}, "
+                    "before the final window"
+                )
         return self
+
+    @property
+    def end_step(self) -> int:
+        """The step this state stands at."""
+        return self.total_steps if self.stop_step is None else self.stop_step
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the schedule goes on beyond this state."""
+        return self.end_step < self.total_steps
 
     @property
     def tokens_per_step(self) -> int:
@@ -254,8 +188,8 @@ class RunConfig(Frozen):
 
     @property
     def token_budget(self) -> int:
-        """Training tokens of the whole stage, replay included."""
-        return self.total_steps * self.tokens_per_step
+        """Training tokens from the start of the stage up to this state, replay included."""
+        return self.end_step * self.tokens_per_step
 
     @property
     def weights(self) -> list[Fraction]:
@@ -263,37 +197,45 @@ class RunConfig(Frozen):
         return [source.weight for source in self.stream]
 
     def source_samples(self) -> list[int]:
-        """Sequences this stage reads from each source."""
-        return counts(self.total_steps * self.global_batch_size, self.weights)
+        """Sequences read from each source, from the start of the stage up to this state."""
+        return counts(self.end_step * self.global_batch_size, self.weights)
+
+    def pieces(self) -> schedules.Pieces:
+        """The curve of the whole stage, beyond this state too."""
+        return self.schedule.pieces(self.total_steps)
 
     def lr(self, step: int) -> float:
         """The rate used by the update from `step` to `step + 1`."""
-        return schedules.lr(self.schedule.pieces(self.total_steps), step)
+        return schedules.lr(self.pieces(), step)
+
+    def evaluation_steps(self) -> tuple[int, ...]:
+        """When to evaluate, up to this state."""
+        steps = self.evaluation.steps(self.total_steps)
+        return tuple(step for step in steps if step <= self.end_step)
 
     def identity(self) -> dict[str, Any]:
         """What determined the state, in canonical form: plain JSON values, defaults left out.
 
-        The learning rate stands as its pieces, so two ways to write one curve are one state; the
-        weights stand as shares of one, and the width of the MLP only where it is not the usual.
+        The learning rate stands as the pieces that drove it, so two ways to write one curve are one
+        state, and so are two curves up to where they part; the weights stand as shares of one, and
+        the width of the MLP only where it is not the usual. The final window of a schedule that
+        goes on is not its concern.
         """
-        content = self.model_dump(mode="json", exclude_defaults=True)
-        for name in (
-            "label",
-            "micro_batch_size",
-            "checkpoint_interval_steps",
-            "log_interval_steps",
-        ):
-            content.pop(name, None)
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_HASHED)
         content["version"] = IDENTITY_VERSION
+        content["total_steps"] = self.end_step
         content["schedule"] = [
-            [piece.shape, *_numbers(piece)] for piece in self.schedule.pieces(self.total_steps)
+            [piece.shape, *_numbers(piece)]
+            for piece in schedules.restricted(self.pieces(), self.end_step)
         ]
         whole = sum(self.weights)
         content["stream"] = [[source.corpus, str(source.weight / whole)] for source in self.stream]
         if self.model.mlp_size == 4 * self.model.hidden_size:
             content["model"].pop("intermediate_size", None)
-        content["evaluation"].pop("batch_sequences", None)
         content["evaluation"]["datasets"] = sorted(held.corpus for held in self.evaluation.datasets)
+        if self.is_beginning:
+            del content["evaluation"]["final_window_steps"]
+            del content["evaluation"]["final_window_interval_steps"]
         return content
 
     @property
@@ -301,7 +243,21 @@ class RunConfig(Frozen):
         """A readable part made from the content, and a hash of the canonical form."""
         text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return f"steps{self.total_steps}-seed{self.seed}-{digest}"
+        return f"steps{self.end_step}-seed{self.seed}-{digest}"
+
+
+_NOT_HASHED: dict[str, Any] = {
+    "label": True,
+    "base": True,
+    "stop_step": True,
+    "schedule": True,
+    "stream": True,
+    "micro_batch_size": True,
+    "checkpoint_interval_steps": True,
+    "log_interval_steps": True,
+    "evaluation": {"datasets", "to_come", "batch_sequences"},
+}
+"""Fields that are recorded alone, and those that `identity` writes in a form of their own."""
 
 
 def _numbers(piece: schedules.Piece) -> list[float]:

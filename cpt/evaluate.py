@@ -1,12 +1,12 @@
 """Losses on held-out sets, per domain and overall."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from cpt.config import RunConfig
+from cpt.config import HeldOut, RunConfig
 from cpt.data import HeldOutSequences, held_out_sequences
 from cpt.model import GPT, token_losses
 from cpt.parallel import Workers, computing
@@ -18,20 +18,25 @@ class Evaluator:
     """The held-out sets of one run."""
 
     def __init__(self, config: RunConfig, tree: ResultTree, team: Workers) -> None:
-        self._config, self._team = config, team
-        self._sets = [
-            held_out_sequences(
-                held_out.name,
-                TokenStore(tree.tokens(held_out.corpus)),
-                config.sequence_length,
-                config.evaluation.tokens_per_dataset,
-            )
-            for held_out in config.evaluation.datasets
-        ]
+        self._config, self._team, self._tree = config, team, tree
+        self._sets = self._sequences(config.evaluation.datasets)
 
     def rows(self, model: GPT, step: int) -> list[EvalRow]:
-        """Evaluates every set; all ranks must call it."""
-        return [row for held_out in self._sets for row in self._rows_of(held_out, model, step)]
+        """Evaluates every set, at step 0 those of later stages too; all ranks must call it."""
+        to_come = self._sequences(self._config.evaluation.to_come) if step == 0 else []
+        sets = [*self._sets, *to_come]
+        return [row for held_out in sets for row in self._rows_of(held_out, model, step)]
+
+    def _sequences(self, held_out: Iterable[HeldOut]) -> list[HeldOutSequences]:
+        return [
+            held_out_sequences(
+                one.name,
+                TokenStore(self._tree.tokens(one.corpus)),
+                self._config.sequence_length,
+                self._config.evaluation.tokens_per_dataset,
+            )
+            for one in held_out
+        ]
 
     def _rows_of(self, held_out: HeldOutSequences, model: GPT, step: int) -> list[EvalRow]:
         sums = self._loss_sums(held_out, model)

@@ -134,14 +134,62 @@ class StateDir:
         """The folder of the checkpoint after `step` updates."""
         return self.checkpoints / f"step_{step:08d}"
 
+    def checkpoint_marker(self, step: int) -> Path:
+        """Written last: a checkpoint without it is the remains of a kill."""
+        return self.checkpoint(step) / "complete.json"
+
+    def mark_checkpoint(self, step: int, content: Mapping[str, Any]) -> None:
+        """Declares the checkpoint of a step whole, and whose it is."""
+        files = sorted(path for path in self.checkpoint(step).iterdir() if path.is_file())
+        sizes = {path.name: path.stat().st_size for path in files}
+        marker = {"state": self.path.name, "step": step, **content, "bytes": sizes}
+        write_json(self.checkpoint_marker(step), marker)
+
+    def marked_steps(self) -> list[int]:
+        """Steps whose checkpoint bears a marker, ascending."""
+        markers = self.checkpoints.glob("step_*/complete.json")
+        return sorted(int(marker.parent.name.removeprefix("step_")) for marker in markers)
+
+    def checkpoint_fault(self, step: int) -> str | None:
+        """What is wrong with the checkpoint of a step, in words; None: it is this state's, whole.
+
+        Told from the marker: a folder without one, that of another state, a file that is missing or
+        of another size.
+        """
+        marker, folder = self.checkpoint_marker(step), self.checkpoint(step)
+        if not marker.exists():
+            return f"{marker} is missing"
+        try:
+            content = read_json(marker)
+        except ValueError as error:
+            return str(error)
+        if content.get("state") != self.path.name or content.get("step") != step:
+            return (
+                f"{folder} is the checkpoint of {content.get('state')}, step {content.get('step')}"
+            )
+        for name, size in content.get("bytes", {}).items():
+            file = folder / name
+            if not file.is_file():
+                return f"{file} is missing"
+            if file.stat().st_size != size:
+                return f"{file} has {file.stat().st_size} bytes, not the {size} that were written"
+        return None
+
     def read_status(self) -> Status | None:
-        """The status, or None where this state was never started."""
+        """The status, or None where this state was never started.
+
+        Raises:
+            ValueError: `status.json` is damaged; the sentence names it.
+        """
         if not self.status.exists():
             return None
         content = read_json(self.status)
-        return Status(
-            status=StatusWord(content["status"]), step=content["step"], reason=content["reason"]
-        )
+        try:
+            return Status(
+                status=StatusWord(content["status"]), step=content["step"], reason=content["reason"]
+            )
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{self.status} is no status ({error})") from error
 
     def write_status(self, status: Status) -> None:
         """Replaces `status.json` atomically."""

@@ -11,7 +11,7 @@ al., arXiv 2405.18392. All rates are absolute, all lengths in steps.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Shape = Literal["constant", "linear", "cosine", "inverse_sqrt", "exponential", "one_minus_sqrt"]
@@ -91,6 +91,44 @@ def lr(pieces: Pieces, step: float) -> float:
     return pieces[-1].end_lr
 
 
+def restricted(pieces: Pieces, steps: int) -> Pieces:
+    """The pieces that drive the first `steps` updates: two curves that agree on them give the same.
+
+    A rate that is held when the last of these updates is made counts as held up to `steps`, however
+    long the whole curve holds it; every other piece stays as it is, since its values depend on
+    where it ends.
+
+    Args:
+        pieces: A whole curve.
+        steps: Number of updates, at least 1.
+    """
+    kept: list[Piece] = []
+    for piece in pieces:
+        kept.append(piece)
+        if steps - 1 < piece.end:
+            break
+    if kept[-1].shape == "constant":
+        kept[-1] = replace(kept[-1], end=float(steps))
+    return tuple(kept)
+
+
+def shared_steps(one: Pieces, other: Pieces) -> float:
+    """How many first updates of two curves use the same rates; infinity where all do.
+
+    Only what is written alike counts: a linear piece that happens to cross a cosine does not.
+    """
+    for mine, theirs in zip(one, other, strict=False):
+        if _formula(mine) == _formula(theirs):
+            continue
+        holds = mine.shape == theirs.shape == "constant"
+        if holds and (mine.start, mine.start_lr) == (theirs.start, theirs.start_lr):
+            return math.ceil(min(mine.end, theirs.end))
+        return math.ceil(max(mine.start, theirs.start))
+    if len(one) == len(other):
+        return math.inf
+    return math.ceil(min(one[-1].end, other[-1].end))
+
+
 def constant(
     total_steps: float, *, max_lr: float, warmup_steps: float = 0.0, start_lr: float = 0.0
 ) -> Pieces:
@@ -154,7 +192,7 @@ def infinite(
     min_lr: float,
     warmup_steps: float,
     cooldown_steps: float,
-    constant_steps: float,
+    constant_steps: float | None,
     start_lr: float = 0.0,
     timescale: float = 10.0,
 ) -> Pieces:
@@ -172,12 +210,13 @@ def infinite(
         min_lr: eta_min, above 0 since the anneal is geometric.
         warmup_steps: T_cd in the paper's notation, where the cool-down begins.
         cooldown_steps: Length of f_cd.
-        constant_steps: Length of the constant phase.
+        constant_steps: Length of the constant phase; None: to the end, without an anneal, which is
+            the state that a later stage goes on from.
         start_lr: Rate at step 0.
         timescale: alpha of the inverse square root.
     """
     cooled = warmup_steps + cooldown_steps
-    held = cooled + constant_steps
+    held = total_steps if constant_steps is None else cooled + constant_steps
     return _joined(
         _warmup(warmup_steps, start_lr, max_lr),
         Piece(
@@ -247,6 +286,11 @@ def _warmup(warmup_steps: float, start_lr: float, max_lr: float) -> Piece:
 
 def _hold(phase: str, start: float, end: float, rate: float) -> Piece:
     return Piece(phase=phase, shape="constant", start=start, end=end, start_lr=rate, end_lr=rate)
+
+
+def _formula(piece: Piece) -> tuple[object, ...]:
+    """A piece without its name: two phases that are drawn alike are alike."""
+    return (piece.shape, piece.start, piece.end, piece.start_lr, piece.end_lr, piece.timescale)
 
 
 def _joined(*pieces: Piece) -> Pieces:

@@ -2,15 +2,18 @@
 
 Running it again is resuming it: a complete state returns at once, an interrupted one goes on from
 its newest complete checkpoint, and the finished rows and weights are those of a run that was
-never interrupted.
+never interrupted. A state with a `base` goes on from that state's checkpoint in the same way, so
+that its rows and weights are those of a run that began at step 0.
 """
 
 import math
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 
 from cpt import checkpoint
+from cpt import schedule as schedules
 from cpt.checkpoint import Progress
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
@@ -36,19 +39,23 @@ class DivergedError(ArithmeticError):
     """The loss or the gradient is no longer finite; `status.json` says at which step."""
 
 
-def train(config: RunConfig, tree: ResultTree) -> None:
-    """Trains a stage to its end, from wherever it stands.
+OnEvaluation = Callable[[Sequence[EvalRow]], None]
+
+
+def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | None = None) -> None:
+    """Trains a state to its end, from wherever it stands.
 
     All workers of the process group call it. Rank 0 writes.
 
     Args:
         config: What determines the state.
-        tree: Holds the token stores, the parent state and, afterwards, this state.
+        tree: Holds the token stores, the parent and base states and, afterwards, this state.
+        on_evaluation: Called on every rank with the rows of each evaluation, once they are written.
 
     Raises:
         ValueError: The global batch cannot be divided among the workers, or a validation domain
             is shorter than a sequence.
-        FileNotFoundError: The parent state is not complete.
+        FileNotFoundError: The parent or base state is not complete.
         DivergedError: Recorded as failed; running it again fails at the same step.
     """
     state = tree.state(config.state_id)
@@ -60,7 +67,7 @@ def train(config: RunConfig, tree: ResultTree) -> None:
         config = _as_recorded(config, state)
         if team.is_first:
             write_json(state.config, config.model_dump(mode="json"))
-        run = _Run(config, tree, state, team)
+        run = _Run(config, tree, state, team, on_evaluation)
         try:
             run.to_the_end()
         except DivergedError as error:
@@ -85,6 +92,7 @@ def _as_recorded(config: RunConfig, state: StateDir) -> RunConfig:
     """The configuration under the names of the first attempt: its rows already use them.
 
     Another sweep may call the same data sets differently, since names are no part of an identity.
+    Where the first attempt left a checkpoint its base counts too: the rows before it are there.
 
     Raises:
         ValueError: `config.json` was written for another state.
@@ -94,30 +102,39 @@ def _as_recorded(config: RunConfig, state: StateDir) -> RunConfig:
     recorded = read_config(state)
     if recorded.state_id != config.state_id:
         raise ValueError(f"{state.config} is that of {recorded.state_id}, not of {state.path.name}")
-    free_to_change = ("micro_batch_size", "checkpoint_interval_steps")
+    free_to_change = ["micro_batch_size", "checkpoint_interval_steps"]
+    if not checkpoint.steps(state):
+        free_to_change.append("base")
     return recorded.model_copy(update={name: getattr(config, name) for name in free_to_change})
 
 
 class _Run:
     """The moving parts of one attempt."""
 
-    def __init__(self, config: RunConfig, tree: ResultTree, state: StateDir, team: Workers) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        tree: ResultTree,
+        state: StateDir,
+        team: Workers,
+        on_evaluation: OnEvaluation | None,
+    ) -> None:
         self.config, self.state, self.team = config, state, team
+        self.on_evaluation = on_evaluation
         self.stream = TrainingStream(config, tree)
         self.evaluator = Evaluator(config, tree, team)
-        self.pieces = config.schedule.pieces(config.total_steps)
+        self.pieces = config.pieces()
         self.flops_per_token = config.model.flops_per_token(config.sequence_length)
         self.step, self.elapsed_before = 0, 0.0
-        saved = checkpoint.steps(state)
         model = GPT(config.model)
         model.init_weights(config.seed)
         self.model = place(model, team, config.precision)
-        if config.parent is not None and not saved:
-            parent = tree.state(config.parent)
-            checkpoint.load_weights(parent, read_config(parent).total_steps, self.model, team)
+        source = _checkpoint_to_go_on_from(config, state, tree)
+        if source is None and config.parent is not None:
+            checkpoint.load_weights(tree.state(config.parent), self.model, team)
         self.optimizer = make_optimizer(self.model, config.optimizer)
-        if saved:
-            progress = checkpoint.load(state, saved[-1], self.model, self.optimizer, team)
+        if source is not None:
+            progress = checkpoint.load(*source, self.model, self.optimizer, team)
             self.step, self.elapsed_before = progress.step, progress.elapsed_seconds
         self.resumed_at = self.step
         self.started = time.perf_counter()
@@ -128,13 +145,13 @@ class _Run:
         """The loop; one extra turn evaluates and saves the last step."""
         config = self.config
         self._write_status(StatusWord.RUNNING)
-        due = set(config.evaluation.steps(config.total_steps))
+        due = set(config.evaluation_steps())
         while True:
             # The evaluation of a resumed step was written before its checkpoint was.
             fresh = self.step > self.resumed_at or self.step == 0
             if self.step in due and fresh:
                 self._evaluate()
-            last = self.step == config.total_steps
+            last = self.step == config.end_step
             if (
                 fresh
                 and self.step > 0
@@ -150,7 +167,7 @@ class _Run:
         """From `step` to `step + 1`."""
         began = time.perf_counter()
         config, team = self.config, self.team
-        lr = config.lr(self.step)
+        lr = schedules.lr(self.pieces, self.step)
         set_lr(self.optimizer, lr)
         batch = self.stream.batch(self.step, team.rank, team.world_size)
         total = torch.zeros((), device=team.device)
@@ -173,6 +190,7 @@ class _Run:
         self.optimizer.zero_grad()
         self.update_seconds += time.perf_counter() - began
         self.updates += 1
+        # A beginning that others go on from logs what they would have logged without it.
         last = self.step == config.total_steps
         if last or self.step % config.log_interval_steps == 0:
             self._log(lr, loss_mean, grad_norm)
@@ -200,11 +218,13 @@ class _Run:
             raise DivergedError(f"a held-out loss is not finite at step {self.step}")
         if self.team.is_first:
             append_rows(self.state.eval_rows, rows)
+        if self.on_evaluation is not None:
+            self.on_evaluation(rows)
 
     def _save(self) -> None:
         progress = Progress(step=self.step, elapsed_seconds=self._elapsed())
         checkpoint.save(self.state, progress, self.model, self.optimizer, self.team)
-        if self.step < self.config.total_steps:
+        if self.step < self.config.end_step:
             self._write_status(StatusWord.RUNNING)
 
     def _elapsed(self) -> float:
@@ -213,6 +233,19 @@ class _Run:
     def _write_status(self, word: StatusWord) -> None:
         if self.team.is_first:
             self.state.write_status(Status(status=word, step=self.step))
+
+
+def _checkpoint_to_go_on_from(
+    config: RunConfig, state: StateDir, tree: ResultTree
+) -> tuple[StateDir, int] | None:
+    """The state's own newest checkpoint, else that of its base; None: begin at step 0."""
+    saved = checkpoint.steps(state)
+    if saved:
+        return state, saved[-1]
+    if config.base is None:
+        return None
+    base = tree.state(config.base)
+    return base, checkpoint.last_step(base)
 
 
 def _check_divisible(config: RunConfig, team: Workers) -> None:

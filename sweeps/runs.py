@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from cpt.config import EvaluationConfig, HeldOut, RunConfig, ScheduleConfig, Source
+from cpt.config import EvaluationConfig, HeldOut, RunConfig, Source
 from cpt.model_config import ModelConfig
 from cpt.parsing import parse
+from cpt.schedule_config import ScheduleConfig
 from sweeps.design import with_seed
 from sweeps.facts import DatasetFacts
 from sweeps.spec import Baseline, ScheduleShape, SweepSpec

@@ -9,10 +9,11 @@ from fractions import Fraction as F
 
 import pytest
 
-from cpt.config import EvaluationConfig, RunConfig, ScheduleConfig
+from cpt.config import EvaluationConfig, RunConfig
 from cpt.dataset_config import DatasetConfig
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError, parse
+from cpt.schedule_config import ScheduleConfig
 
 CONTENT = {
     "label": "max_lr=3e-3",
@@ -206,6 +207,7 @@ CHANGES = [
     {"sequence_length": 64},
     {"global_batch_size": 16},
     {"total_steps": 999},
+    {"stop_step": 500},
     {"schedule__type": "constant"},
     {"schedule__type": "wsd"},
     {"schedule__type": "infinite_cosine"},
@@ -248,7 +250,7 @@ def test_every_field_is_known_to_determine_the_numbers_or_not_to():
     """A new field belongs in one of the two lists above."""
     touched = {path.split("__")[0] for changes in CHANGES for path in changes}
     recorded_only = {
-        "label", "micro_batch_size", "checkpoint_interval_steps", "log_interval_steps",
+        "label", "base", "micro_batch_size", "checkpoint_interval_steps", "log_interval_steps",
     }  # fmt: skip
     assert touched | recorded_only == set(RunConfig.model_fields)
 

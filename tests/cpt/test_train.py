@@ -57,7 +57,7 @@ def rows_of(state: StateDir) -> tuple[list[Any], list[Any]]:
 
 def weights_of(state: StateDir, config: RunConfig) -> dict[str, torch.Tensor]:
     model = GPT(config.model)
-    checkpoint.load_weights(state, config.total_steps, model, ALONE)
+    checkpoint.load_weights(state, model, ALONE)
     return model.state_dict()
 
 
@@ -183,7 +183,7 @@ def test_a_run_goes_on_with_another_number_of_workers(tiny) -> None:
     torchrun(2, state)
     for step in checkpoint.steps(state):
         if step > 9:
-            (state.checkpoint(step) / checkpoint.MARKER).unlink()
+            state.checkpoint_marker(step).unlink()
     state.write_status(Status(status=StatusWord.RUNNING, step=9))
     train(config, moved)
     rows = read_rows(state.train_rows)
@@ -223,7 +223,7 @@ def test_a_resumed_state_keeps_the_names_of_its_first_attempt(tiny) -> None:
     first = tiny.config(checkpoint_interval_steps=6)
     train(first, tiny.tree)
     state = tiny.tree.state(first.state_id)
-    (state.checkpoint(12) / checkpoint.MARKER).unlink()
+    state.checkpoint_marker(12).unlink()
     state.write_status(Status(status=StatusWord.RUNNING, step=6))
     renamed = tiny.evaluation()
     renamed["datasets"] = [{"name": "other name", "corpus": tiny.corpora["held out"]}]
@@ -239,7 +239,7 @@ def test_an_unfinished_parent_is_an_error(tiny) -> None:
     parent = tiny.config()
     write_config(tiny.tree, parent)
     child = tiny.config(parent=parent.state_id, stream=[tiny.source("new")])
-    with pytest.raises(FileNotFoundError, match="step_00000012 is not a complete checkpoint"):
+    with pytest.raises(FileNotFoundError, match="is not a complete state"):
         train(child, tiny.tree)
 
 
@@ -311,7 +311,7 @@ def test_the_trainer_never_loads_ray() -> None:
 def test_markers_carry_what_a_resume_needs(tiny) -> None:
     config = tiny.config()
     train(config, tiny.tree)
-    marker = read_json(tiny.tree.state(config.state_id).checkpoint(12) / checkpoint.MARKER)
+    marker = read_json(tiny.tree.state(config.state_id).checkpoint_marker(12))
     assert marker["step"] == 12
     assert marker["world_size"] == 1
     assert marker["elapsed_seconds"] > 0
