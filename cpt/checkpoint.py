@@ -23,10 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from cpt.parallel import Workers
-from cpt.records import StateDir, StatusWord, read_json
-
-KEPT = 2
-"""The newest, and one before it should the newest be damaged."""
+from cpt.records import CHECKPOINTS_KEPT, StateDir, StatusWord, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +66,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     team: Workers,
 ) -> None:
-    """Writes a checkpoint, marks it, and removes all but the newest `KEPT`."""
+    """Writes a checkpoint, marks it, and removes all but the newest `CHECKPOINTS_KEPT`."""
     folder = state.checkpoint(progress.step)
     if team.is_first:
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,7 +88,7 @@ def save(
                 "world_size": team.world_size,
             },
         )
-        for old in steps(state)[:-KEPT]:
+        for old in steps(state)[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(state.checkpoint(old))
 
 

@@ -26,6 +26,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+CHECKPOINTS_KEPT = 2
+"""Of each state: the newest, and one before it should the newest be damaged."""
+
 
 class StatusWord(StrEnum):
     """What may stand in `status.json`."""
