@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import field_validator, model_validator
 
-from cpt.parsing import Frozen, nearest
+from cpt.parsing import Count, Frozen, nearest
 
 LOCAL_CORPORA = ("local:python-prose", "local:python-code")
 """Real text that every machine with Python has: docstrings, and the standard library's source."""
@@ -26,6 +26,8 @@ class DatasetConfig(Frozen):
         name: Configuration of a directory or hub data set.
         revision: Revision of a hub data set.
         repeat: Training may read it more than once; False refuses a budget beyond one epoch.
+        tokens: Training tokens it holds, for a plan where the data are not at hand; packed data
+            are counted instead. Determines nothing.
     """
 
     path: str
@@ -36,6 +38,7 @@ class DatasetConfig(Frozen):
     name: str | None = None
     revision: str | None = None
     repeat: bool = False
+    tokens: Count | None = None
 
     @field_validator("train", "validation", mode="before")
     @classmethod

@@ -5,11 +5,12 @@ interrupted, and the same command goes on.
 """
 
 import contextlib
+import dataclasses
 import enum
 import signal
 import sys
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -22,9 +23,15 @@ from cpt.parsing import ConfigError
 from cpt.records import ResultTree, SweepDir
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
+from sweeps.cost import Rates, costs, given_rates
+from sweeps.declared import declared_plan
 from sweeps.plan import Plan
+from sweeps.plan_json import plan_json
+from sweeps.plan_view import plan_page
+from sweeps.spec import SweepSpec
 from sweeps.store import find, set_aside, tree_of
 from sweeps.sweep_file import load
+from sweeps.words import counted
 
 
 class Exit(enum.IntEnum):
@@ -77,16 +84,29 @@ def plan(
     overrides: Overrides = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The plan as JSON.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="List every trial and state.")] = False,
+    measured: Annotated[
+        bool, typer.Option("--measure", help="Measure a worker's throughput on this machine.")
+    ] = False,
+    unpacked: Annotated[
+        bool, typer.Option("--unpacked", help="Plan from declared sizes; read no data.")
+    ] = False,
 ) -> None:
     """Show every trial and state and what they cost; starts nothing."""
-    with _extra("train"):
-        from sweeps.prepare import prepare
     spec, _ = load(spec_file, overrides or ())
-    planned = prepare(spec, tree_of(spec), _say if not as_json else _silent)
+    say = _silent if as_json else _say
+    planned = declared_plan(spec) if unpacked else _prepared(spec, say)
+    rates = _measured(planned, say) if measured else given_rates(spec)
+    reckoned = costs(planned, rates)
     if as_json:
-        out.print_json(data=planned.to_json())
-    else:
-        out.print(show.plan(planned))
+        out.print_json(data=plan_json(planned, reckoned) | {"unpacked": unpacked})
+        return
+    out.print(plan_page(planned, reckoned, out.width, whole=whole))
+    if unpacked:
+        _say(
+            "planned from declared sizes: no data were read, and the ids of states are "
+            "provisional, since they follow from what the packed data hold"
+        )
 
 
 @app.command()
@@ -121,15 +141,47 @@ def run(
 
 
 @app.command()
-def status(target: SpecOrDir) -> None:
-    """Show what is complete, running, failed, and what is left."""
-    out.print(show.status(_sweep_dir(target)))
+def status(
+    target: SpecOrDir,
+    *,
+    whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
+) -> None:
+    """Show what is complete, running, stopped, failed or damaged, and what is left."""
+    out.print(show.status(_sweep_dir(target), whole=whole))
 
 
 @app.command()
 def report(target: SpecOrDir) -> None:
     """Write report.html and trials.csv, also while the sweep runs."""
     _report(_sweep_dir(target))
+
+
+def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
+    with _extra("train"):
+        from sweeps.prepare import prepare
+    return prepare(spec, tree_of(spec), say)
+
+
+def _measured(planned: Plan, say: Callable[[str], None]) -> Rates:
+    """The sweep's rates, with the throughput of this machine; says what was measured."""
+    # Imported here: torch takes seconds, and no other part of planning needs it.
+    with _extra("train"):
+        from cpt.throughput import measure
+    spec = planned.spec
+    state = next(iter(planned.states.values()))
+    threads = spec.resources.cpus_per_worker
+    share = spec.global_batch_size // spec.resources.workers
+    found = measure(state.config, share, threads)
+    given = given_rates(spec)
+    where = found.device if found.device != "cpu" else counted(found.threads, "thread")
+    text = (
+        f"measured {found.tokens_per_second:,.0f} tokens/s on this machine, {where}, "
+        f"{counted(found.steps, 'step')} of {counted(found.sequences, 'sequence')}"
+    )
+    if given.tokens_per_second is not None:
+        text += f"; cost.tokens_per_second in the spec says {given.tokens_per_second:,.0f}"
+    say(text)
+    return dataclasses.replace(given, tokens_per_second=found.tokens_per_second, measured=True)
 
 
 def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:
@@ -154,11 +206,10 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
         )
     if not todo.todo:
         out.print(
-            f"nothing to train: {todo.done} of {show.counted(len(planned.states), 'state')} "
-            "complete"
+            f"nothing to train: {todo.done} of {counted(len(planned.states), 'state')} complete"
         )
         return Exit.FAILED if todo.failed else Exit.DONE
-    out.print(f"{show.counted(len(todo.todo), 'state')} to train, {todo.done} complete already")
+    out.print(f"{counted(len(todo.todo), 'state')} to train, {todo.done} complete already")
     return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
 
 
@@ -170,7 +221,7 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
     began = time.monotonic()
     try:
         with launch.cluster(address, planned.spec.resources) as slots:
-            out.print(f"Ray is up: {show.counted(slots, 'state')} at a time")
+            out.print(f"Ray is up: {counted(slots, 'state')} at a time")
             with progress.shown(todo, tree, out):
                 outcome = launch.run(planned, todo, tree, slots)
     except launch.ClusterError as error:
@@ -181,7 +232,7 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
     interrupted = [name for name in outcome.unfinished if not _waits(todo, name, outcome.failed)]
     if interrupted:
-        err.print(f"{show.counted(len(interrupted), 'state')} lost their machine")
+        err.print(f"{counted(len(interrupted), 'state')} lost their machine")
         return Exit.INTERRUPTED
     out.print(f"trained in {progress.duration(time.monotonic() - began)}")
     return Exit.FAILED if outcome.failed else Exit.DONE

@@ -14,8 +14,10 @@ from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, write_json, write_text
 from cpt.sources import Split, files
 from cpt.tokenizer import Tokenizer, load_tokenizer
+from sweeps.cost import costs, given_rates
 from sweeps.facts import DatasetFacts, SplitFacts
 from sweeps.plan import Plan, make_plan
+from sweeps.plan_json import plan_json
 from sweeps.spec import SweepSpec
 
 
@@ -47,8 +49,9 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
 def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
     """Writes `sweep.yaml` and `plan.json`."""
     sweep = tree.sweep(plan.spec.name)
+    content = plan_json(plan, costs(plan, given_rates(plan.spec)))
     write_text(sweep.spec, submitted)
-    write_json(sweep.plan, plan.to_json() | {"environment": environment()})
+    write_json(sweep.plan, content | {"environment": environment()})
 
 
 def environment() -> dict[str, Any]:

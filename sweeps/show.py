@@ -1,146 +1,136 @@
-"""What the terminal shows of a plan and of a sweep's folder."""
+"""What `rewarm status` prints; from the files alone."""
 
 from collections import Counter
-from typing import Literal
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
-from cpt.config import RunConfig
 from cpt.records import ResultTree, StatusWord, SweepDir, read_json
-from sweeps.plan import Plan
-from sweeps.tree import State
+from sweeps.store import Found, look
+from sweeps.words import quantity
+
+MOST_STATES = 40
+"""Beyond it those that are complete or pending are counted, not listed."""
+DAMAGED, PENDING, UNNEEDED = "damaged", "pending", "not needed"
+ORDER = (*(str(word) for word in StatusWord), DAMAGED, PENDING, UNNEEDED)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 state`, `12 states`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """One state of the plan and what its folder says.
+
+    Attributes:
+        planned: Its entry in `plan.json`.
+        word: One of `ORDER`.
+        step: Where it stands.
+        reason: Why it failed, was stopped, or cannot be trusted.
+        is_settled: Whether a run would leave it alone.
+    """
+
+    planned: Mapping[str, Any]
+    word: str
+    step: int
+    reason: str
+    is_settled: bool
+
+    @property
+    def tokens_left(self) -> int:
+        """Training tokens up to its end; 0 once it is settled."""
+        if self.is_settled:
+            return 0
+        first, last = self.planned["first_step"], self.planned["steps"]
+        left: int = self.planned["tokens"] * (last - max(self.step, first)) // (last - first)
+        return left
 
 
-def plan(planned: Plan) -> RenderableType:
-    """Trials, the tree of states, the rate at every join, tokens three ways, FLOPs."""
-    spec = planned.spec
-    tokens = planned.tokens()
-    model = planned.model.num_parameters
-    flops = sum(state.tokens * planned.flops_per_token for state in planned.states.values())
-    summary = Table.grid(padding=(0, 2))
-    summary.add_column()
-    summary.add_column(justify="right")
-    for name, value in (
-        ("trials", f"{len(planned.trials):,}"),
-        ("states", f"{len(planned.states):,}"),
-        ("model parameters", f"{model:,}"),
-        ("tokens, every trial alone from random weights", f"{tokens['alone']:,}"),
-        ("tokens, pre-training once per seed", f"{tokens['pretrained_once']:,}"),
-        ("tokens, as planned", f"{tokens['planned']:,}"),
-        ("training FLOPs, as planned", f"{flops:.3g}"),
-    ):
-        summary.add_row(name, value)
-    return Group(
-        Text(f"{spec.name}: {' → '.join(spec.stage_datasets)}", style="bold"),
-        _data(planned),
-        _trials(planned),
-        _tree(planned),
-        summary,
-    )
+def status(sweep: SweepDir, *, whole: bool = False) -> RenderableType:
+    """What is complete, running, stopped, failed or damaged, and what is left.
 
-
-def _data(planned: Plan) -> Table:
-    table = Table(box=None, pad_edge=False, title="data", title_justify="left")
-    for heading in ("data set", "documents", "train tokens", "bytes/token", "validation tokens"):
-        table.add_column(heading, justify="left" if heading == "data set" else "right")
-    for name, facts in planned.datasets.items():
-        train = facts.train
-        table.add_row(
-            name,
-            f"{train.documents:,}",
-            f"{train.tokens:,}",
-            f"{train.bytes / train.tokens:.2f}",
-            f"{facts.validation.tokens:,}",
-        )
-    return table
-
-
-def _trials(planned: Plan) -> Table:
-    """Every trial; `lr` is the rate of the first update, the peak and the end."""
-    table = Table(box=None, pad_edge=False, title="trials", title_justify="left")
-    headings = ("trial", "lr first → peak → end", "warm-up steps", "replay", "D1 tokens", "steps")
-    for heading in headings:
-        justify: Literal["left", "right"] = "left" if heading == "trial" else "right"
-        # Where the terminal is narrow a label goes on below, for its end tells trials apart.
-        whole = heading.startswith("lr")
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=whole)
-    for trial in planned.trials:
-        state = planned.states[trial.states[-1]]
-        replay = trial.factors["replay_fraction"]
-        table.add_row(
-            trial.label,
-            _rates(state.config),
-            f"{state.config.schedule.warmup_fraction * state.config.end_step:g}",
-            "" if replay is None else f"{replay:g}",
-            f"{_source_tokens(state, planned.spec.stage_datasets[-1]):,}",
-            f"{state.config.end_step:,}",
-        )
-    return table
-
-
-def _rates(config: RunConfig) -> str:
-    pieces = config.pieces()
-    peak = max(rate for piece in pieces for rate in (piece.start_lr, piece.end_lr))
-    return f"{config.lr(0):.3g} → {peak:.3g} → {pieces[-1].end_lr:.3g}"
-
-
-def _source_tokens(state: State, dataset: str) -> int:
-    config = state.config
-    return sum(
-        samples * config.sequence_length
-        for source, samples in zip(config.stream, config.source_samples(), strict=True)
-        if source.name == dataset
-    )
-
-
-def _tree(planned: Plan) -> Tree:
-    """Which state is trained from which; the rates on both sides of each join."""
-    root = Tree("states, each trained once")
-    places: dict[str | None, Tree] = {None: root}
-    for state in planned.states.values():
-        config = state.config
-        join = ""
-        if config.parent is not None:
-            parent = planned.states[config.parent].config
-            ended = parent.pieces()[-1].end_lr
-            join = f", lr {ended:.3g} ⟶ {config.lr(0):.3g}"
-        places[state.id] = places[config.parent].add(
-            Text(f"{config.label} · {config.token_budget:,} tokens{join} · {state.id}")
-        )
-    return root
-
-
-def status(sweep: SweepDir) -> RenderableType:
-    """What is complete, running, failed, and what is left; from the files alone."""
+    Args:
+        sweep: One that was started.
+        whole: Whether to list every state, however many.
+    """
     plan_json = read_json(sweep.plan)
     tree = ResultTree(sweep.path.resolve().parent.parent)
+    standings = _standings(plan_json, tree)
+    few = whole or len(standings) <= MOST_STATES
+    quiet = () if few else (StatusWord.COMPLETE, PENDING, UNNEEDED)
     table = Table(box=None, pad_edge=False)
     for heading in ("state", "status", "step", "reason"):
-        table.add_column(heading, justify="right" if heading == "step" else "left")
-    words: Counter[str] = Counter()
-    tokens_left = 0
-    for planned in plan_json["states"]:
-        found = tree.state(planned["state"]).read_status()
-        word = "pending" if found is None else str(found.status)
-        step = 0 if found is None else found.step
-        words[word] += 1
-        if word in ("pending", StatusWord.RUNNING):
-            tokens_left += planned["tokens"] * (planned["steps"] - step) // planned["steps"]
-        table.add_row(
-            planned["label"], word, f"{step:,}/{planned['steps']:,}", found.reason if found else ""
+        table.add_column(heading, justify="right" if heading == "step" else "left", overflow="fold")
+    for standing in standings:
+        if standing.word not in quiet:
+            table.add_row(*_cells(standing))
+    words = Counter(standing.word for standing in standings)
+    counts = ", ".join(f"{words[word]:,} {word}" for word in ORDER if words[word])
+    left = sum(standing.tokens_left for standing in standings)
+    summary = f"{plan_json['name']}: {counts}; {quantity(left)} tokens left to train"
+    listed = [table] if table.row_count else []
+    return Group(*listed, Text(summary if few else f"{summary}; --all lists every state"))
+
+
+def _cells(standing: _Standing) -> list[str]:
+    planned = standing.planned
+    trunk = "" if planned["ends_stage"] else " (trunk)"
+    return [
+        planned["label"] + trunk,
+        standing.word,
+        f"{standing.step:,}/{planned['steps']:,}",
+        standing.reason,
+    ]
+
+
+def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing]:
+    settled = {StatusWord.COMPLETE, StatusWord.FAILED}
+    if plan_json["stopping"]["type"] != "none":  # else another sweep's rule, and it goes on
+        settled.add(StatusWord.STOPPED)
+    found = {
+        planned["state"]: look(tree.state(planned["state"])) for planned in plan_json["states"]
+    }
+    unneeded = _unneeded(plan_json, found, settled)
+    return [
+        _standing(planned, found[planned["state"]], settled, unneeded)
+        for planned in plan_json["states"]
+    ]
+
+
+def _standing(
+    planned: Mapping[str, Any], found: Found, settled: Set[StatusWord], unneeded: Set[str]
+) -> _Standing:
+    status = found.status
+    if status is not None:
+        return _Standing(
+            planned=planned,
+            word=str(status.status),
+            step=status.step,
+            reason=status.reason,
+            is_settled=status.status in settled,
         )
-    name = plan_json["name"]
-    return Group(table, Text(f"{name}: {_listed(words)}; {tokens_left:,} tokens left to train"))
+    is_unneeded = planned["state"] in unneeded
+    word = DAMAGED if found.damage is not None else UNNEEDED if is_unneeded else PENDING
+    return _Standing(
+        planned=planned, word=word, step=0, reason=found.damage or "", is_settled=is_unneeded
+    )
 
 
-def _listed(words: Counter[str]) -> str:
-    order = (*(str(word) for word in StatusWord), "pending")
-    return ", ".join(f"{words[word]} {word}" for word in order if words[word])
+def _unneeded(
+    plan_json: Mapping[str, Any], found: Mapping[str, Found], settled: Set[StatusWord]
+) -> set[str]:
+    """Beginnings that were never started and that fewer than two unfinished states go on from."""
+    going_on: Counter[str] = Counter()
+    unneeded: set[str] = set()
+    for planned in reversed(plan_json["states"]):  # bases stand before what goes on from them
+        name, status = planned["state"], found[planned["state"]].status
+        if status is not None and status.status in settled:
+            continue
+        users = 1
+        if status is None and not planned["wanted"] and going_on[name] < 2:
+            unneeded.add(name)
+            users = going_on[name]
+        if planned["base"] is not None:
+            going_on[planned["base"]] += users
+    return unneeded

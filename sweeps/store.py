@@ -38,7 +38,7 @@ def tree_of(spec: SweepSpec) -> ResultTree:
 
 def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:
     """What exists of every state of a plan."""
-    return {name: _look(tree.state(name)) for name in plan.states}
+    return {name: look(tree.state(name)) for name in plan.states}
 
 
 def set_aside(state: StateDir) -> Path:
@@ -49,7 +49,8 @@ def set_aside(state: StateDir) -> Path:
     return state.path.rename(aside)
 
 
-def _look(state: StateDir) -> Found:
+def look(state: StateDir) -> Found:
+    """What lies in the folder of one state."""
     if not state.path.is_dir():
         return Found()
     try:

@@ -1,0 +1,130 @@
+"""How many tokens a second one worker trains on this machine: real updates on random tokens.
+
+What is timed is what `cpt.train` does between two evaluations: forward and backward of each
+micro-batch, then the clipped update. Data, evaluation and checkpoints are left out. Writes nothing.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from cpt.config import RunConfig
+from cpt.model import GPT, token_losses
+from cpt.optimizer import clip, make_optimizer, set_lr
+from cpt.parallel import Workers, computing, place, workers
+
+SECONDS = 3.0
+"""How long to measure, once warm."""
+LONG_PASS_SECONDS = 0.5
+"""A pass that takes so long is long enough to be timed: no more sequences are added to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """What was measured.
+
+    Attributes:
+        tokens_per_second: Training tokens of one worker.
+        device: `cpu`, or the GPU's name.
+        threads: Torch's on the CPU.
+        steps: Updates that were timed, warm-up left out.
+        sequences: How many each of their passes held; fewer than the sweep's where one pass of
+            those would take long.
+    """
+
+    tokens_per_second: float
+    device: str
+    threads: int
+    steps: int
+    sequences: int
+
+
+def measure(config: RunConfig, share: int, threads: int, seconds: float = SECONDS) -> Throughput:
+    """Trains a fresh model of this configuration for a few seconds, as the only worker.
+
+    One update costs its worker (share / sequences in a pass) passes and one clipped step; both are
+    timed apart, so that a large batch need not be trained whole to know its throughput.
+
+    Args:
+        config: Any state of the sweep: its model, precision, optimizer and sequence length.
+        share: Sequences of a global batch that one worker trains on.
+        threads: Of the CPU, as many as a worker is given.
+        seconds: To measure for, at the least.
+
+    Raises:
+        torch.OutOfMemoryError: The device cannot hold the model with one pass.
+    """
+    with _threads(threads), workers() as team:
+        trainer = _Trainer(config, team)
+        most = min(config.micro_batch_size or share, share)
+        sequences = 1
+        while trainer.update(sequences)[0] < LONG_PASS_SECONDS and sequences < most:
+            sequences = min(4 * sequences, most)
+        trainer.update(sequences)  # the first at a size allocates
+        timed: list[tuple[float, float]] = []
+        while sum(map(sum, timed)) < seconds:
+            timed.append(trainer.update(sequences))
+        one_pass = sum(passed for passed, _ in timed) / len(timed)
+        one_step = sum(stepped for _, stepped in timed) / len(timed)
+        return Throughput(
+            tokens_per_second=share
+            * config.sequence_length
+            / (share / sequences * one_pass + one_step),
+            device=_name(team.device),
+            threads=threads,
+            steps=len(timed),
+            sequences=sequences,
+        )
+
+
+class _Trainer:
+    """A model, its optimizer, and updates on random tokens."""
+
+    def __init__(self, config: RunConfig, team: Workers) -> None:
+        self._config, self._team = config, team
+        model = GPT(config.model)
+        model.init_weights(config.seed)
+        self._model = place(model, team, config.precision)
+        self._optimizer = make_optimizer(self._model, config.optimizer)
+        set_lr(self._optimizer, config.schedule.max_lr)
+        self._random = torch.Generator().manual_seed(0)
+
+    def update(self, sequences: int) -> tuple[float, float]:
+        """Seconds of one pass, forward and backward, and of the clipped step after it."""
+        config, team = self._config, self._team
+        vocab_size = config.model.vocab_size
+        assert vocab_size is not None  # RunConfig refuses None
+        shape = sequences, config.sequence_length + 1
+        batch = torch.randint(vocab_size, shape, generator=self._random)
+        began = self._now()
+        with computing(team, config.precision):
+            losses = token_losses(self._model, batch.to(team.device))
+        losses.mean().backward()
+        passed = self._now()
+        clip(self._model, config.optimizer.max_grad_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return passed - began, self._now() - passed
+
+    def _now(self) -> float:
+        """Seconds, once the device has done what it was told."""
+        if self._team.device.type == "cuda":
+            torch.cuda.synchronize(self._team.device)
+        return time.perf_counter()
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

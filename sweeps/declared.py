@@ -1,0 +1,58 @@
+"""A plan from what the sweep file says of its data alone: nothing is read, packed or tokenized.
+
+For data that are not on this machine. The names of states follow from what the packed data hold, so
+those of such a plan are provisional.
+"""
+
+from collections.abc import Mapping
+
+from cpt.parsing import ConfigError
+from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.plan import Plan, make_plan
+from sweeps.spec import SweepSpec
+
+
+def declared_plan(spec: SweepSpec) -> Plan:
+    """Plans with the declared sizes of the training data.
+
+    Validation sets count as large enough for every evaluation, in one domain.
+
+    Raises:
+        ConfigError: A size or the vocabulary is not declared, or does not serve; one sentence for
+            each fault.
+    """
+    faults = [
+        f"datasets.{name}.tokens is missing; --unpacked plans from declared training tokens."
+        for name in spec.stage_datasets
+        if spec.datasets[name].tokens is None
+    ]
+    vocab_size = spec.model.vocab_size
+    if vocab_size is None:
+        faults.append(
+            "model.vocab_size is missing; --unpacked reads no tokenizer that could tell it."
+        )
+    if faults or vocab_size is None:
+        raise ConfigError(faults)
+    return make_plan(spec, declared_facts(spec), vocab_size)
+
+
+def declared_facts(spec: SweepSpec) -> Mapping[str, DatasetFacts]:
+    """Facts of each data set that a stage names; documents and bytes are not known and stand at 0.
+
+    Args:
+        spec: All of whose data sets declare their tokens.
+    """
+    facts = {}
+    for name in spec.stage_datasets:
+        tokens = spec.datasets[name].tokens
+        assert tokens is not None
+        held_out = max(spec.evaluation.tokens_per_dataset, spec.sequence_length) + 1
+        facts[name] = DatasetFacts(
+            train=_split(f"unpacked:{name}:train", tokens),
+            validation=_split(f"unpacked:{name}:validation", held_out),
+        )
+    return facts
+
+
+def _split(corpus: str, tokens: int) -> SplitFacts:
+    return SplitFacts(corpus=corpus, documents=0, tokens=tokens, bytes=0, domain_tokens={})

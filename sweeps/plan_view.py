@@ -1,0 +1,235 @@
+"""What `rewarm plan` prints: the data, the trials, the tree of states, the costs."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cpt.config import RunConfig
+from sweeps import words
+from sweeps.cost import WAYS, Cost, Costs, Rates
+from sweeps.design import center
+from sweeps.epochs import Epochs
+from sweeps.factors import plain, scoped
+from sweeps.plan import Plan, Trial
+from sweeps.tree_view import tree_table
+
+MOST_TRIALS = 40
+"""Beyond it the axes stand for the trials."""
+WAY_HEADINGS = {
+    "alone": "every trial\nalone",
+    "pretrained_once": "pre-trained\nonce per seed",
+    "planned": "as\nplanned",
+}
+
+
+def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> RenderableType:
+    """Everything that a person reads before a sweep is paid for.
+
+    Args:
+        plan: What would be trained.
+        costs: What it costs.
+        width: Columns of the terminal.
+        whole: Whether to list every trial and state, however many.
+    """
+    listed = whole or len(plan.trials) <= MOST_TRIALS
+    return Group(
+        _heading(plan),
+        Text(),
+        _data(plan),
+        Text(),
+        _trials(plan, width) if listed else _axes(plan),
+        Text(),
+        tree_table(plan, width, whole=whole),
+        Text(),
+        _costs(costs),
+        *map(Text, _unknown(costs.rates)),
+    )
+
+
+def _heading(plan: Plan) -> Text:
+    spec = plan.spec
+    return Text.assemble(
+        (f"{spec.name}: {' → '.join(spec.stage_datasets)}", "bold"),
+        f"\n{plan.model.num_parameters:,} parameters, {spec.precision}; "
+        f"{spec.global_batch_size:,} x {spec.sequence_length:,} = {spec.tokens_per_step:,} "
+        "tokens a step",
+    )
+
+
+def _table(title: str, *headings: str) -> Table:
+    """A table without lines; the first column is words, the others are numbers."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for number, heading in enumerate(headings):
+        justify: Literal["left", "right"] = "right" if number else "left"
+        # Where the terminal is narrow a label goes on below, for its end tells trials apart.
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=bool(number))
+    return table
+
+
+def _data(plan: Plan) -> Table:
+    """What each stage reads, and how often the trials read it over: the least and the most."""
+    spec, epochs = plan.spec, Epochs(plan).ranges()
+    budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
+    read = any(facts.train.bytes for facts in plan.datasets.values())
+    optional = ("documents", "bytes/token", "held out") if read else ()
+    table = _table("data", "data set", "role", "stage steps", "train tokens", "epochs", *optional)
+    for number, name in enumerate(spec.stage_datasets):
+        facts = plan.datasets[name]
+        train = facts.train
+        cells = [
+            f"{train.documents:,}",
+            f"{train.bytes / train.tokens:.2f}",
+            words.quantity(facts.validation.tokens),
+        ]
+        table.add_row(
+            name,
+            f"D{number}",
+            f"{spec.steps(budgets[number]):,}",
+            words.quantity(train.tokens),
+            _range(*epochs[name]),
+            *(cells if read else ()),
+        )
+    return table
+
+
+def _range(least: float, most: float) -> str:
+    low, high = f"{least:.3g}", f"{most:.3g}"
+    return low if low == high else f"{low}..{high}"
+
+
+def _trials(plan: Plan, width: int) -> Table:
+    """Every trial; rates, replay, tokens and steps are those of its last stage."""
+    title = words.counted(len(plan.trials), "trial")
+    if len(plan.spec.stages) > 1:
+        title += f"; figures of the last stage, on {plan.spec.stage_datasets[-1]}"
+    headings = ("lr first → peak → end", "warm-up\nsteps", "replay", "new\ntokens", "steps")
+    rows = [_trial_cells(plan, trial) for trial in plan.trials]
+    taken = sum(
+        2 + max(map(len, [*heading.split("\n"), *cells]))
+        for heading, cells in zip(headings, zip(*rows, strict=True), strict=True)
+    )
+    table = _table(title, "trial", *headings)
+    for trial, row in zip(plan.trials, rows, strict=True):
+        table.add_row(_broken(trial.label, max(width - taken, 20)), *row)
+    return table
+
+
+def _trial_cells(plan: Plan, trial: Trial) -> list[str]:
+    config, replay = plan.states[trial.states[-1]].config, _replay(plan, trial)
+    schedule = config.schedule
+    warmup = schedule.warmup_fraction * (schedule.reference_steps or config.total_steps)
+    return [
+        _rates(config),
+        f"{warmup:,.6g}",
+        "" if replay is None else f"{replay:g}",
+        words.quantity(_new_tokens(plan, trial)),
+        f"{config.end_step:,}",
+    ]
+
+
+def _broken(label: str, room: int) -> str:
+    """A label on several rows, broken after commas only."""
+    rows = [""]
+    for part in re.split(r"(?<=,)", label):
+        if rows[-1] and len(rows[-1]) + len(part) > room:
+            rows.append(" ")
+        rows[-1] += part
+    return "\n".join(rows)
+
+
+def _rates(config: RunConfig) -> str:
+    pieces = config.pieces()
+    peak = max(rate for piece in pieces for rate in (piece.start_lr, piece.end_lr))
+    return " → ".join(map(words.rate, (config.lr(0), peak, pieces[-1].end_lr)))
+
+
+def _replay(plan: Plan, trial: Trial) -> Any:
+    own = scoped(plan.spec.stage_datasets[-1], "replay_fraction")
+    return trial.factors.get(own, trial.factors["replay_fraction"])
+
+
+def _new_tokens(plan: Plan, trial: Trial) -> int:
+    """Tokens of the last stage's own data set, what replay leaves of the budget."""
+    config = plan.states[trial.states[-1]].config
+    return sum(
+        samples * config.sequence_length
+        for source, samples in zip(config.stream, config.source_samples(), strict=True)
+        if source.name == plan.spec.stage_datasets[-1]
+    )
+
+
+def _axes(plan: Plan) -> Table:
+    """The axes, where there are too many trials to list."""
+    compared = [trial for trial in plan.trials if trial.baseline is None]
+    baselines = list(dict.fromkeys(trial.baseline for trial in plan.trials if trial.baseline))
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    table.title = (
+        f"{words.counted(len(plan.trials), 'trial')}, {plan.spec.design}; --all lists each"
+    )
+    table.add_column("axis")
+    table.add_column("values", overflow="fold")
+    middle = {} if plan.spec.design == "grid" else center(plan.spec)
+    if middle:
+        table.add_column("centre")
+    for name in compared[0].factors:
+        values = list(dict.fromkeys(trial.factors[name] for trial in compared))
+        if len(values) > 1:
+            at_centre = [_shown(plain(middle.get(name, "")))] if middle else []
+            table.add_row(name, _listed(values), *at_centre)
+    if baselines:
+        table.add_row("baselines", ", ".join(baselines))
+    return table
+
+
+def _listed(values: Sequence[Any]) -> str:
+    if any(isinstance(value, str) for value in values):
+        return ", ".join(map(_shown, values))
+    shown = list(map(_shown, sorted(value for value in values if value is not None)))
+    return ", ".join(shown) if len(shown) <= 12 else f"{len(shown)} from {shown[0]} to {shown[-1]}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _costs(costs: Costs) -> Table:
+    """Three ways, and the planned as a share of the second."""
+    table = _table("cost", "", *WAY_HEADINGS.values(), "planned, of\nonce per seed")
+    money = costs.rates.currency
+    for field, name, show in (
+        ("training_tokens", "training tokens", words.quantity),
+        ("tokens_after_pretraining", "  after pre-training", words.quantity),
+        ("training_flops", "training FLOPs", lambda flops: f"{flops:.3g}"),
+        ("evaluation_tokens", "evaluation tokens (forward only)", words.quantity),
+        ("checkpoint_bytes", "checkpoints kept on storage", words.stored),
+        ("worker_hours", "worker-hours", words.hours),
+        ("longest_path_hours", "longest path, on any cluster", words.hours),
+        ("money", f"money, {money}", lambda price: f"{price:,.2f}"),
+    ):
+        ways: list[Cost] = [getattr(costs, way) for way in WAYS]
+        values = [getattr(way, field) for way in ways]
+        if values[0] is None:
+            table.add_row(name, "?", "?", "?", "")
+        else:
+            share = f"{values[2] / values[1]:.1%}" if values[1] else ""
+            table.add_row(name, *map(show, values), share)
+    return table
+
+
+def _unknown(rates: Rates) -> list[str]:
+    """What to give where a figure is not known, and where those that are come from."""
+    lines = []
+    if rates.tokens_per_second is None:
+        lines.append("? hours: give cost.tokens_per_second, of one worker, or try --measure")
+    elif not rates.measured:
+        lines.append(
+            f"hours at {rates.tokens_per_second:,.0f} training tokens a second and worker "
+            "(cost.tokens_per_second)"
+        )
+    if rates.price_per_worker_hour is None:
+        lines.append("? money: give cost.price_per_worker_hour")
+    return lines
