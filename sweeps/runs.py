@@ -15,8 +15,8 @@ from cpt.config import EvaluationConfig, HeldOut, RunConfig, Source
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError, parse
 from cpt.schedule_config import ScheduleConfig
-from sweeps.design import TOKEN_BUDGET, Setting, budgets, reference, with_seed
-from sweeps.factors import ScheduleShape, scoped
+from sweeps.design import TOKEN_BUDGET, Setting, axes, budgets, reference, told_as, with_seed
+from sweeps.factors import FACTORS, ScheduleShape, scoped
 from sweeps.facts import DatasetFacts
 from sweeps.spec import Downstream, SweepSpec
 
@@ -153,7 +153,9 @@ class RunBuilder:
             self._built[key] = self._stage_run(
                 "downstream",
                 f"d{number + 1}",
-                label=label if number + 1 == len(stages) else f"{label} on {new}",
+                label=label
+                if number + 1 == len(stages)
+                else self._on_the_way(setting, number, seed),
                 steps=steps,
                 schedule=schedule,
                 weights=self._replayed(seen, replay) | {new: 1 - replay},
@@ -164,6 +166,21 @@ class RunBuilder:
                 branches=self._branches(setting, number),
             )
         return self._built[key]
+
+    def _on_the_way(self, setting: Setting, number: int, seed: int) -> str:
+        """What to call a stage that trials pass through: by what was decided up to it."""
+        spec = self.spec
+        later = {
+            scoped(stage.dataset, name) for stage in spec.stages[number + 1 :] for name in FACTORS
+        }
+        told = {
+            name: setting.factors[name]
+            for name in axes(spec)
+            if name not in later
+            and (spec.design != "one_at_a_time" or setting.factors[name] != self._middle[name])
+        }
+        name = setting.baseline or told_as(told) or "center"
+        return with_seed(spec, f"{name} on {spec.stages[number].dataset}", seed)
 
     def _replayed(self, seen: Sequence[str], replay: Fraction) -> dict[str, Fraction]:
         """Earlier data share the replay in proportion to the tokens their stages trained on."""
