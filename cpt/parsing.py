@@ -328,8 +328,22 @@ def _plain(annotation: object) -> type:
     return origin if isinstance(origin, type) else object
 
 
+def _tagged(owner: object, tag: int | str) -> object | None:
+    """The member of a union that bears a pydantic Tag of this name."""
+    if typing.get_origin(owner) is Annotated:
+        inner, *marks = typing.get_args(owner)
+        if pydantic.Tag(str(tag)) in marks:
+            return typing.cast(object, inner)
+        return _tagged(inner, tag)
+    if typing.get_origin(owner) in (typing.Union, types.UnionType):
+        return next(filter(None, (_tagged(part, tag) for part in typing.get_args(owner))), None)
+    return None
+
+
 def _choice(owner: object, tag: int | str) -> object | None:
-    """The member of a union that pydantic calls `tag`: its `type` literal or its class name."""
+    """The member of a union that pydantic calls `tag`: by its Tag, `type` literal or class name."""
+    if (tagged := _tagged(owner, tag)) is not None:
+        return tagged
     for model in _flat(owner):
         if _is_model(model):
             fields = typing.cast(type[pydantic.BaseModel], model).model_fields

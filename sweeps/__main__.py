@@ -9,11 +9,11 @@ import enum
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib import resources
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,8 +21,9 @@ from rich.console import Console
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, SweepDir
 from sweeps import show
+from sweeps.agenda import Agenda, agenda
 from sweeps.plan import Plan
-from sweeps.store import agenda, statuses, tree_of
+from sweeps.store import find, set_aside, tree_of
 from sweeps.sweep_file import load
 
 
@@ -133,25 +134,35 @@ def report(target: SpecOrDir) -> None:
 
 def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:
     """Trains the agenda and says what came of it."""
-    todo = agenda(planned, statuses(planned, tree), retry_failed=retry_failed)
+    found = find(planned, tree)
+    for name, one in found.items():
+        if one.damage is not None:
+            aside = set_aside(tree.state(name))
+            err.print(
+                f"damaged: {planned.states[name].config.label}: {one.damage}; moved to {aside} and "
+                "trained again",
+                markup=False,
+                soft_wrap=True,
+            )
+    todo = agenda(planned, found, retry_failed=retry_failed)
     for state in todo.failed:
-        failed = tree.state(state.id).read_status()
+        failed = found[state.id].status
         assert failed is not None
         err.print(
             f"failed before: {state.config.label}: {failed.reason}; --retry-failed tries again",
             markup=False,
         )
-    done = len(planned.states) - len(todo.todo) - len(todo.failed) - len(todo.blocked)
     if not todo.todo:
         out.print(
-            f"nothing to train: {done} of {show.counted(len(planned.states), 'state')} complete"
+            f"nothing to train: {todo.done} of {show.counted(len(planned.states), 'state')} "
+            "complete"
         )
         return Exit.FAILED if todo.failed else Exit.DONE
-    out.print(f"{show.counted(len(todo.todo), 'state')} to train, {done} complete already")
+    out.print(f"{show.counted(len(todo.todo), 'state')} to train, {todo.done} complete already")
     return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
 
 
-def _launch(planned: Plan, tree: ResultTree, todo: Any, address: str | None) -> Exit:
+def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit:
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress
@@ -168,8 +179,7 @@ def _launch(planned: Plan, tree: ResultTree, todo: Any, address: str | None) -> 
         return Exit.INTERRUPTED
     for name, reason in outcome.failed.items():
         err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
-    blocked = [name for name in outcome.unfinished if _has_failed_parent(planned, name, outcome)]
-    interrupted = [name for name in outcome.unfinished if name not in blocked]
+    interrupted = [name for name in outcome.unfinished if not _waits(todo, name, outcome.failed)]
     if interrupted:
         err.print(f"{show.counted(len(interrupted), 'state')} lost their machine")
         return Exit.INTERRUPTED
@@ -177,11 +187,13 @@ def _launch(planned: Plan, tree: ResultTree, todo: Any, address: str | None) -> 
     return Exit.FAILED if outcome.failed else Exit.DONE
 
 
-def _has_failed_parent(planned: Plan, name: str, outcome: Any) -> bool:
-    parent = planned.states[name].config.parent
-    return parent is not None and (
-        parent in outcome.failed or _has_failed_parent(planned, parent, outcome)
-    )
+def _waits(todo: Agenda, name: str, failed: Container[str]) -> bool:
+    """Whether a state that comes before this one failed."""
+    after = {task.state.id: task.after for task in todo.todo}
+    before = after[name]
+    while before is not None and before not in failed:
+        before = after.get(before)
+    return before is not None
 
 
 @contextlib.contextmanager

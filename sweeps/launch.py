@@ -33,10 +33,9 @@ from ray.tune.search import Searcher
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord
+from sweeps.agenda import Agenda, Task
 from sweeps.plan import Plan
-from sweeps.runs import State
 from sweeps.spec import Resources
-from sweeps.store import Agenda
 from sweeps.worker import train_state, trial_resources, worker_resources
 
 
@@ -122,12 +121,13 @@ def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
     finally:
         shutil.rmtree(ray_storage, ignore_errors=True)
     outcome = Outcome()
-    for state in todo.todo:
-        status = tree.state(state.id).read_status()
+    for task in todo.todo:
+        name = task.state.id
+        status = tree.state(name).read_status()
         if status is not None and status.status is StatusWord.FAILED:
-            outcome.failed[state.id] = status.reason
+            outcome.failed[name] = status.reason
         elif status is None or status.status is not StatusWord.COMPLETE:
-            outcome.unfinished.append(state.id)
+            outcome.unfinished.append(name)
     return outcome
 
 
@@ -136,12 +136,12 @@ def _folder(trial: TuneTrial) -> str:
 
 
 class _StateSearcher(Searcher):
-    """Hands out the next state whose parent is complete."""
+    """Hands out the next state of which what comes before is complete."""
 
     def __init__(self, plan: Plan, agenda: Agenda, tree: ResultTree, ray_storage: str) -> None:
         super().__init__(metric="state", mode="min")
-        self._waiting: list[State] = list(agenda.todo)
-        self._missing = {state.id for state in agenda.todo}
+        self._waiting: list[Task] = list(agenda.todo)
+        self._missing = {task.state.id for task in agenda.todo}
         self._running: dict[str, str] = {}
         self._tree = tree
         self._common = {
@@ -154,11 +154,11 @@ class _StateSearcher(Searcher):
         """The configuration of a trial, None to be asked again, or FINISHED."""
         if not self._waiting:
             return str(Searcher.FINISHED)
-        for position, state in enumerate(self._waiting):
-            if state.config.parent not in self._missing:
+        for position, task in enumerate(self._waiting):
+            if task.after not in self._missing:
                 del self._waiting[position]
-                self._running[trial_id] = state.id
-                return {"run": state.config.model_dump(mode="json"), **self._common}
+                self._running[trial_id] = task.state.id
+                return {"run": task.run.model_dump(mode="json"), **self._common}
         return None
 
     def on_trial_complete(
@@ -174,10 +174,10 @@ class _StateSearcher(Searcher):
             self._missing.discard(name)
             return
         lost = {name}
-        for state in self._waiting:  # parents stand before their children
-            if state.config.parent in lost:
-                lost.add(state.id)
-        self._waiting = [state for state in self._waiting if state.id not in lost]
+        for task in self._waiting:  # what comes before a state stands before it
+            if task.after in lost:
+                lost.add(task.state.id)
+        self._waiting = [task for task in self._waiting if task.state.id not in lost]
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the result tree is the only memory."""

@@ -1,9 +1,8 @@
 """From a sweep to its trials and the states they need; numbers in, numbers out.
 
-A trial is a path of states: pre-training on D0, then continuing on D1. States are named by their
-content (`RunConfig.state_id`), so equal ones are one, planned once and trained once; above all
-the pre-training that every trial of a seed starts from. The plan needs no cluster, and stands on
-disk as `plan.json` before anything is trained.
+A trial is a path of stages: pre-training on D0, then continuing on D1, D2 ... `sweeps.runs` lays
+out each path, `sweeps.tree` cuts what they share into states, and what is here joins both. The plan
+needs no cluster, and stands on disk as `plan.json` before anything is trained.
 """
 
 from collections.abc import Mapping
@@ -12,24 +11,28 @@ from typing import Any
 
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
-from sweeps.design import settings, with_seed
+from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
+from sweeps.factors import FACTORS, Range, plain
 from sweeps.facts import DatasetFacts, data_faults
-from sweeps.runs import RunBuilder, State, baseline_shape
-from sweeps.spec import FACTORS, Baseline, SweepSpec, plain
+from sweeps.runs import RunBuilder, StageRun
+from sweeps.spec import Baseline, SweepSpec
+from sweeps.tree import State, cut, path_to
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One setting of the sweep.
+    """One setting of the sweep with one seed.
 
     Attributes:
         label: Readable, unique in the sweep.
-        factors: A plain value for each of `FACTORS` and the seed; None where it has no meaning.
+        factors: A plain value for each factor and the seed; None where it has no meaning. A factor
+            that this trial does not read stands at the centre.
         baseline: Its name, or None.
         is_center: The setting all others are compared with.
-        states: Ids along its path; the last is the trial's own.
+        states: Ids along its path, shared beginnings included; the last is the trial's own.
+        stage_ends: Those of them that end a stage.
     """
 
     label: str
@@ -37,6 +40,7 @@ class Trial:
     baseline: Baseline | None
     is_center: bool
     states: tuple[str, ...]
+    stage_ends: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,29 +59,37 @@ class Plan:
         `alone`: every trial from random weights, as a plain grid would. `pretrained_once`: each
         pre-training once, every trial alone after it. `planned`: each state once.
         """
-        budget = {name: state.config.token_budget for name, state in self.states.items()}
-        shared = {name for trial in self.trials for name in trial.states[:-1]}
+        whole = {name: state.config.token_budget for name, state in self.states.items()}
+        ends = [name for trial in self.trials for name in trial.stage_ends]
+        pretraining = {name for name in ends if self.states[name].stage == "upstream"}
         return {
-            "alone": sum(budget[name] for trial in self.trials for name in trial.states),
-            "pretrained_once": sum(budget[name] for name in shared)
-            + sum(budget[trial.states[-1]] for trial in self.trials),
-            "planned": sum(budget.values()),
+            "alone": sum(whole[name] for name in ends),
+            "pretrained_once": sum(whole[name] for name in pretraining)
+            + sum(whole[name] for name in ends if name not in pretraining),
+            "planned": sum(state.tokens for state in self.states.values()),
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `plan.json`, but for the environment."""
+        """The content of `plan.json`, but for costs and the environment."""
         spec = self.spec
-        center = {name: plain(value) for name, value in spec.center.given().items()}
+        middle = {name: plain(value) for name, value in center(spec).items()}
         return {
             "version": PLAN_VERSION,
             "name": spec.name,
             "design": spec.design,
-            "axes": {name: self._axis_values(name) for name in spec.axes.given()},
-            "center": center if set(FACTORS) <= set(center) else None,
+            "axes": self._axes_json(),
+            "center": middle if set(names(spec)) <= set(middle) else None,
             "datasets": {
-                name: self._dataset_json(name)
-                for name in (spec.upstream.dataset, spec.downstream.dataset)
+                name: self._dataset_json(name, f"d{number}")
+                for number, name in enumerate(spec.stage_datasets)
             },
+            "stages": [
+                {"role": f"d{number}", "dataset": name, "steps": steps}
+                | {"tokens": steps * spec.tokens_per_step}
+                for number, (name, steps) in enumerate(
+                    zip(spec.stage_datasets, self._stage_steps(), strict=True)
+                )
+            ],
             "model": {
                 "name": _preset_name(spec),
                 "parameters": self.model.num_parameters,
@@ -87,6 +99,7 @@ class Plan:
             "sequence_length": spec.sequence_length,
             "global_batch_size": spec.global_batch_size,
             "precision": spec.precision,
+            "stopping": spec.stopping.model_dump(mode="json"),
             "trials": [
                 {
                     "trial": trial.label,
@@ -94,6 +107,7 @@ class Plan:
                     "baseline": trial.baseline,
                     "center": trial.is_center,
                     "states": list(trial.states),
+                    "stage_ends": list(trial.stage_ends),
                 }
                 for trial in self.trials
             ],
@@ -101,18 +115,44 @@ class Plan:
             "tokens": self.tokens(),
         }
 
-    def _axis_values(self, name: str) -> list[Any]:
-        """Every value that a trial takes, the centre's where the axis does not list it."""
-        values = [plain(value) for value in self.spec.axes.given()[name]]
-        center = plain(self.spec.center.given().get(name))
-        if self.spec.design == "grid" or center is None or center in values:
-            return values
-        return [center, *values] if isinstance(center, str) else sorted([center, *values])
+    def _stage_steps(self) -> list[int]:
+        spec = self.spec
+        budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
+        return [spec.steps(budget) for budget in budgets]
 
-    def _dataset_json(self, name: str) -> dict[str, Any]:
+    def _axes_json(self) -> dict[str, list[Any]]:
+        """Every value that a trial takes, the centre's where an axis does not list it."""
+        spec, middle = self.spec, center(self.spec)
+        values: dict[str, list[Any]] = {}
+        for name, given in axes(spec).items():
+            if spec.design in ("random", "list") or isinstance(given, Range):
+                values[name] = self._taken(name)
+                continue
+            listed, central = [plain(value) for value in given], plain(middle.get(name))
+            if spec.design == "one_at_a_time" and central not in listed:
+                textual = isinstance(central, str)
+                listed = [central, *listed] if textual else sorted([central, *listed])
+            values[name] = listed
+        if spec.design == "list":
+            for name in FACTORS:
+                if name not in values and len(self._taken(name)) > 1:
+                    values[name] = self._taken(name)
+        if TOKEN_BUDGET in names(spec):
+            values[TOKEN_BUDGET] = self._taken(TOKEN_BUDGET)
+        if spec.axes.seed is not None:
+            values["seed"] = list(spec.axes.seed)
+        return values
+
+    def _taken(self, name: str) -> list[Any]:
+        """The values that trials take, sorted where they are numbers."""
+        trials = [trial for trial in self.trials if trial.baseline is None]
+        values = list(dict.fromkeys(trial.factors[name] for trial in trials))
+        return values if any(isinstance(value, str) for value in values) else sorted(values)
+
+    def _dataset_json(self, name: str, role: str) -> dict[str, Any]:
         facts = self.datasets[name]
         return {
-            "role": "d0" if name == self.spec.upstream.dataset else "d1",
+            "role": role,
             "path": self.spec.datasets[name].path,
             "train": facts.train.corpus,
             "validation": facts.validation.corpus,
@@ -125,20 +165,35 @@ class Plan:
 
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        samples = config.source_samples()
+        before = config.model_copy(update={"stop_step": state.first_step}).source_samples()
+        samples = [
+            after - (earlier if state.first_step else 0)
+            for after, earlier in zip(config.source_samples(), before, strict=True)
+        ]
         return {
             "state": state.id,
             "label": config.label,
             "parent": config.parent,
+            "base": config.base,
             "stage": state.stage,
-            "steps": config.total_steps,
-            "tokens": config.token_budget,
-            "flops": config.token_budget * config.model.flops_per_token(config.sequence_length),
+            "role": state.role,
+            "first_step": state.first_step,
+            "steps": config.end_step,
+            "horizon_steps": config.total_steps,
+            "ends_stage": state.ends_stage,
+            "tokens": state.tokens,
+            "stage_tokens": config.token_budget,
+            "flops": state.tokens * self.flops_per_token,
             "source_tokens": {
                 source.name: count * config.sequence_length
                 for source, count in zip(config.stream, samples, strict=True)
             },
         }
+
+    @property
+    def flops_per_token(self) -> int:
+        """Training FLOPs, forward and backward, by `ModelConfig.flops_per_token`."""
+        return self.model.flops_per_token(self.spec.sequence_length)
 
 
 def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size: int) -> Plan:
@@ -151,8 +206,8 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
 
     Raises:
         ConfigError: The data do not serve: too short without permission to repeat, a vocabulary
-            larger than the model's, a validation domain shorter than one sequence, a schedule
-            whose phases do not fit; one sentence for each fault.
+            larger than the model's, a validation domain shorter than one sequence; a schedule
+            whose phases do not fit; an axis that no trial reads; one sentence for each fault.
     """
     faults: list[str] = []
     model = spec.model
@@ -164,50 +219,104 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
             f"of tokenizer '{spec.tokenizer}'; raise it, or leave it out to fit the tokenizer."
         )
     builder = RunBuilder(spec, model, datasets)
-    states: dict[str, State] = {}
-    trials: list[Trial] = []
-    for label, factors, baseline in settings(spec):
+    runs: dict[str, StageRun] = {}
+    paths: list[tuple[Setting, int, tuple[StageRun, ...]]] = []
+    for setting in _distinct(spec, builder):
         for seed in spec.seeds:
             try:
-                path = builder.path(with_seed(spec, label, seed), factors, baseline, seed)
+                path = builder.path(setting, seed)
             except ConfigError as error:
-                faults += [f"trial '{label}': {fault}" for fault in error.faults]
+                faults += [f"trial '{setting.label}': {fault}" for fault in error.faults]
                 continue
-            for state in path:
-                states.setdefault(state.id, state)
-            trials.append(_trial(spec, label, factors, baseline, seed, path))
-    faults += data_faults(spec, datasets, [state.config for state in states.values()])
+            for run in path:
+                runs.setdefault(run.id, run)
+            paths.append((setting, seed, path))
+    faults += _idle_axes(spec, builder)
+    faults += data_faults(spec, datasets, [run.config for run in runs.values()])
     if faults:
         raise ConfigError(dict.fromkeys(faults))
-    return Plan(spec=spec, model=model, datasets=datasets, trials=tuple(trials), states=states)
+    cut_off = cut(runs.values(), spec.shortest_shared_steps)
+    states = {
+        name: cut_off[name]
+        for _, _, path in paths
+        for run in path
+        for name in path_to(cut_off, run.id)
+    }
+    return Plan(
+        spec=spec,
+        model=model,
+        datasets=datasets,
+        trials=tuple(_trial(spec, *laid_out, states) for laid_out in paths),
+        states=states,
+    )
+
+
+def _distinct(spec: SweepSpec, builder: RunBuilder) -> list[Setting]:
+    """The settings, with factors that they do not read at the centre, each once."""
+    middle = reference(spec)
+    found: dict[Any, Setting] = {}
+    for setting in settings(spec):
+        factors = setting.factors
+        if setting.baseline is None:
+            reads = builder.reads(setting)
+            factors = {
+                name: value if name in reads else middle[name]
+                for name, value in setting.factors.items()
+            }
+        key = setting.baseline, tuple(factors.items())
+        if key not in found:
+            found[key] = Setting(label=setting.label, factors=factors, baseline=setting.baseline)
+    return list(found.values())
+
+
+def _idle_axes(spec: SweepSpec, builder: RunBuilder) -> list[str]:
+    """A sentence for each axis of several values that no trial reads."""
+    reads = {
+        name
+        for setting in settings(spec)
+        if setting.baseline is None
+        for name in builder.reads(setting)
+    }
+    return [
+        f"axes.{name}: got {len(values)} values that no trial reads; every schedule goes on at the "
+        "rate it holds, without a peak or warm-up of its own; leave the axis out."
+        for name, values in axes(spec).items()
+        if name not in reads and isinstance(values, tuple) and len(values) > 1
+    ]
 
 
 def _trial(
     spec: SweepSpec,
-    label: str,
-    factors: dict[str, Any],
-    baseline: Baseline | None,
+    setting: Setting,
     seed: int,
-    path: tuple[State, ...],
+    path: tuple[StageRun, ...],
+    states: Mapping[str, State],
 ) -> Trial:
     last = path[-1].config
-    plain_factors = {name: plain(factors[name]) for name in FACTORS}
-    if baseline is not None:
-        shape = baseline_shape(spec, baseline)
-        plain_factors |= {
+    factors = {name: plain(value) for name, value in setting.factors.items()}
+    if setting.baseline is not None:
+        factors |= {
             "max_lr": last.schedule.max_lr,
             "warmup_fraction": last.schedule.warmup_fraction,
-            "schedule": shape.label,
+            "schedule": _baseline_schedule(spec, setting),
         }
         if last.parent is None:
-            plain_factors["replay_fraction"] = None
+            factors["replay_fraction"] = None
     return Trial(
-        label=with_seed(spec, label, seed),
-        factors=plain_factors | {"seed": seed},
-        baseline=baseline,
-        is_center=baseline is None and factors == spec.center.given(),
-        states=tuple(state.id for state in path),
+        label=with_seed(spec, setting.label, seed),
+        factors=factors | {"seed": seed},
+        baseline=setting.baseline,
+        is_center=setting.baseline is None and setting.factors == center(spec),
+        states=tuple(name for run in path for name in path_to(states, run.id)),
+        stage_ends=tuple(run.id for run in path),
     )
+
+
+def _baseline_schedule(spec: SweepSpec, setting: Setting) -> str:
+    """A baseline's curve: constant, or from scratch that of pre-training."""
+    if setting.baseline in ("no_rewarm", "no_redecay"):
+        return "constant"
+    return spec.upstream.schedule.shape(setting.factors["schedule"]).label
 
 
 def _preset_name(spec: SweepSpec) -> str:

@@ -33,7 +33,7 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     tokenizer = load_tokenizer(spec.tokenizer)
     datasets: dict[str, DatasetFacts] = {}
     faults: list[str] = []
-    for name in (spec.upstream.dataset, spec.downstream.dataset):
+    for name in spec.stage_datasets:
         try:
             datasets[name] = _facts(name, spec.datasets[name], tokenizer, tree, say)
         except ConfigError as error:
@@ -82,7 +82,7 @@ def _facts(
 
 def _leaks(spec: SweepSpec) -> list[str]:
     """Files that one stage trains on and another measures by, whatever they are called."""
-    used = {name: spec.datasets[name] for name in (spec.upstream.dataset, spec.downstream.dataset)}
+    used = {name: spec.datasets[name] for name in spec.stage_datasets}
     read: dict[Path, str] = {}
     for name, dataset in used.items():
         read |= dict.fromkeys(_resolved_files(dataset, "train"), f"datasets.{name}.train")

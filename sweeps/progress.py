@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cpt.records import ResultTree, StatusWord
-from sweeps.runs import State
-from sweeps.store import Agenda
+from sweeps.agenda import Agenda, Task
 
 TAIL_BYTES = 2048
 """Enough for the last row of any file of rows."""
@@ -30,14 +29,14 @@ class StateProgress:
     """How far one state is.
 
     Attributes:
-        state: Which.
+        task: Which state, and from where.
         word: Its status; None where it was not started.
         step: Updates completed.
         loss: Training loss of the last row, nats per token; None before the first.
         tokens_per_second: Of the last row.
     """
 
-    state: State
+    task: Task
     word: StatusWord | None
     step: int
     loss: float | None
@@ -45,22 +44,24 @@ class StateProgress:
 
     @property
     def tokens(self) -> int:
-        """Training tokens done."""
-        return self.step * self.state.config.tokens_per_step
+        """Training tokens done, of those of the task."""
+        config = self.task.run
+        done = self.step * config.tokens_per_step
+        return max(0, done - (config.token_budget - self.task.tokens))
 
 
-def look(states: tuple[State, ...], tree: ResultTree) -> list[StateProgress]:
+def look(tasks: tuple[Task, ...], tree: ResultTree) -> list[StateProgress]:
     """Reads how far each state is."""
-    return [_look(state, tree) for state in states]
+    return [_look(task, tree) for task in tasks]
 
 
-def _look(state: State, tree: ResultTree) -> StateProgress:
-    place = tree.state(state.id)
+def _look(task: Task, tree: ResultTree) -> StateProgress:
+    place = tree.state(task.state.id)
     status = place.read_status()
     row = last_row(place.train_rows) or {}
     step = 0 if status is None else max(status.step, row.get("step", 0))
     return StateProgress(
-        state=state,
+        task=task,
         word=status.status if status else None,
         step=step,
         loss=row.get("loss"),
@@ -124,17 +125,18 @@ class _Watch:
         self.began = time.monotonic()
         self.rows = look(agenda.todo, tree)
         self.tokens_before = sum(row.tokens for row in self.rows)
-        self.tokens_in_all = sum(state.config.token_budget for state in agenda.todo)
+        self.tokens_in_all = sum(task.tokens for task in agenda.todo)
         # A status of an earlier run is no event of this one; its step is that of a checkpoint.
         self._seen: dict[str, int] = {}
         self._resumed_at: dict[str, int] = {}
-        for state in agenda.todo:
-            place = tree.state(state.id)
+        for task in agenda.todo:
+            name = task.state.id
+            place = tree.state(name)
             status = place.read_status()
             if status is not None:
-                self._seen[state.id] = place.status.stat().st_mtime_ns
+                self._seen[name] = place.status.stat().st_mtime_ns
                 if status.status is not StatusWord.FAILED:
-                    self._resumed_at[state.id] = status.step
+                    self._resumed_at[name] = status.step
         self._started: dict[str, float] = {}
         self._ended: set[str] = set()
 
@@ -142,7 +144,7 @@ class _Watch:
         """Looks again; a sentence for each state that began or ended."""
         self.rows = look(self.agenda.todo, self.tree)
         for row in self.rows:
-            name = row.state.id
+            name = row.task.state.id
             if row.word is None or self._is_old(name):
                 continue
             if name not in self._started:
@@ -153,14 +155,14 @@ class _Watch:
                 took = duration(time.monotonic() - self._started[name])
                 status = self.tree.state(name).read_status()
                 reason = f": {status.reason}" if status and status.reason else ""
-                yield f"{row.word} {row.state.config.label} in {took}{reason}"
+                yield f"{row.word} {row.task.run.label} in {took}{reason}"
 
     def running(self) -> list[StateProgress]:
         """The states that are being trained."""
         return [
             row
             for row in self.rows
-            if row.state.id in self._started and row.word is StatusWord.RUNNING
+            if row.task.state.id in self._started and row.word is StatusWord.RUNNING
         ]
 
     @property
@@ -181,9 +183,9 @@ class _Watch:
         rate = done / (time.monotonic() - self.began)
         # What a failed state did not train will not be trained.
         left = sum(
-            row.state.config.token_budget - row.tokens
+            row.task.tokens - row.tokens
             for row in self.rows
-            if row.state.id not in self._ended
+            if row.task.state.id not in self._ended
         )
         return f"about {duration(left / rate)} left"
 
@@ -192,10 +194,11 @@ class _Watch:
         return self._seen.get(name) == path.stat().st_mtime_ns
 
     def _describe(self, row: StateProgress) -> str:
-        config = row.state.config
-        step = self._resumed_at.get(row.state.id)
+        config = row.task.run
+        base_step = config.end_step - row.task.tokens // config.tokens_per_step
+        step = self._resumed_at.get(row.task.state.id) or base_step
         again = f", going on from step {step:,}" if step else ""
-        return f"{config.label} ({config.total_steps:,} steps{again})"
+        return f"{config.label} ({config.end_step:,} steps{again})"
 
 
 def _plain(watch: _Watch, console: Console, stop: threading.Event) -> None:
@@ -217,10 +220,10 @@ def _plain(watch: _Watch, console: Console, stop: threading.Event) -> None:
 
 
 def _line(row: StateProgress) -> str:
-    config = row.state.config
+    config = row.task.run
     loss = "" if row.loss is None else f", loss {row.loss:.3f}"
     speed = "" if row.tokens_per_second is None else f", {row.tokens_per_second:,.0f} tokens/s"
-    return f"{config.label}: step {row.step:,}/{config.total_steps:,}{loss}{speed}"
+    return f"{config.label}: step {row.step:,}/{config.end_step:,}{loss}{speed}"
 
 
 def _live(watch: _Watch, console: Console, stop: threading.Event) -> None:
@@ -238,10 +241,10 @@ def _drawing(watch: _Watch) -> Group:
     for heading in ("training", "step", "loss", "tokens/s"):
         table.add_column(heading, justify="left" if heading == "training" else "right")
     for row in watch.running():
-        config = row.state.config
+        config = row.task.run
         table.add_row(
             config.label,
-            f"{row.step:,}/{config.total_steps:,}",
+            f"{row.step:,}/{config.end_step:,}",
             "" if row.loss is None else f"{row.loss:.3f}",
             "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}",
         )

@@ -11,7 +11,7 @@ from rich.tree import Tree
 from cpt.config import RunConfig
 from cpt.records import ResultTree, StatusWord, SweepDir, read_json
 from sweeps.plan import Plan
-from sweeps.runs import State
+from sweeps.tree import State
 
 
 def counted(number: int, noun: str) -> str:
@@ -24,10 +24,7 @@ def plan(planned: Plan) -> RenderableType:
     spec = planned.spec
     tokens = planned.tokens()
     model = planned.model.num_parameters
-    flops = sum(
-        state.config.token_budget * state.config.model.flops_per_token(spec.sequence_length)
-        for state in planned.states.values()
-    )
+    flops = sum(state.tokens * planned.flops_per_token for state in planned.states.values())
     summary = Table.grid(padding=(0, 2))
     summary.add_column()
     summary.add_column(justify="right")
@@ -42,7 +39,7 @@ def plan(planned: Plan) -> RenderableType:
     ):
         summary.add_row(name, value)
     return Group(
-        Text(f"{spec.name}: {spec.upstream.dataset} → {spec.downstream.dataset}", style="bold"),
+        Text(f"{spec.name}: {' → '.join(spec.stage_datasets)}", style="bold"),
         _data(planned),
         _trials(planned),
         _tree(planned),
@@ -81,16 +78,16 @@ def _trials(planned: Plan) -> Table:
         table.add_row(
             trial.label,
             _rates(state.config),
-            f"{state.config.schedule.warmup_fraction * state.config.total_steps:g}",
+            f"{state.config.schedule.warmup_fraction * state.config.end_step:g}",
             "" if replay is None else f"{replay:g}",
-            f"{_source_tokens(state, planned.spec.downstream.dataset):,}",
-            f"{state.config.total_steps:,}",
+            f"{_source_tokens(state, planned.spec.stage_datasets[-1]):,}",
+            f"{state.config.end_step:,}",
         )
     return table
 
 
 def _rates(config: RunConfig) -> str:
-    pieces = config.schedule.pieces(config.total_steps)
+    pieces = config.pieces()
     peak = max(rate for piece in pieces for rate in (piece.start_lr, piece.end_lr))
     return f"{config.lr(0):.3g} → {peak:.3g} → {pieces[-1].end_lr:.3g}"
 
@@ -113,7 +110,7 @@ def _tree(planned: Plan) -> Tree:
         join = ""
         if config.parent is not None:
             parent = planned.states[config.parent].config
-            ended = parent.schedule.pieces(parent.total_steps)[-1].end_lr
+            ended = parent.pieces()[-1].end_lr
             join = f", lr {ended:.3g} ⟶ {config.lr(0):.3g}"
         places[state.id] = places[config.parent].add(
             Text(f"{config.label} · {config.token_budget:,} tokens{join} · {state.id}")

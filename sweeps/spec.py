@@ -1,76 +1,20 @@
 """The sweep file's content: what a person asks for, frozen, each field checked by itself."""
 
 import re
-from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from cpt.config import OptimizerConfig
 from cpt.dataset_config import DatasetConfig
 from cpt.model_config import PRESETS, ModelConfig
-from cpt.parsing import (
-    Count,
-    CountOrZero,
-    ExactShare,
-    Frozen,
-    NotNegative,
-    Positive,
-    UnitShare,
-    nearest,
-)
+from cpt.parsing import Count, CountOrZero, Frozen, NotNegative, Positive, UnitShare, nearest
+from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
 
-ScheduleType = Literal["constant", "cosine", "infinite_cosine", "infinite_inverse_sqrt", "wsd"]
 Baseline = Literal["no_rewarm", "no_redecay", "downstream_only", "union"]
-_OWN_FIELDS = {
-    "infinite_cosine": {"cooldown_fraction", "constant_fraction"},
-    "infinite_inverse_sqrt": {"cooldown_fraction", "constant_fraction", "timescale"},
-    "wsd": {"decay_fraction"},
-}
-"""Which fields of `ScheduleShape` each type reads; those not named here read none."""
-FACTORS = ("max_lr", "warmup_fraction", "replay_fraction", "schedule")
-"""What distinguishes trials, beside the seed; every one has a value in every trial."""
-
-
-class ScheduleShape(Frozen):
-    """A schedule without its rates and warm-up, which are axes of their own.
-
-    Attributes:
-        type: Which curve (cpt.schedule).
-        cooldown_fraction: Infinite schedules.
-        constant_fraction: Infinite schedules.
-        timescale: Inverse-square-root cool-down.
-        decay_fraction: WSD.
-    """
-
-    type: ScheduleType
-    cooldown_fraction: UnitShare = 0.6
-    constant_fraction: UnitShare = 0.25
-    timescale: Positive = 10.0
-    decay_fraction: UnitShare = 0.2
-
-    @model_validator(mode="after")
-    def _check_fields(self) -> Self:
-        read = _OWN_FIELDS.get(self.type, set())
-        for name in ScheduleShape.model_fields:
-            if name != "type" and name in self.model_fields_set and name not in read:
-                raise ValueError(f"{name} must be left out: {self.type} does not read it")
-        return self
-
-    @property
-    def label(self) -> str:
-        """The type, and what differs from its defaults."""
-        changed = self.model_dump(exclude_defaults=True)
-        inside = ",".join(
-            f"{name}={changed[name]:g}"
-            for name in ScheduleShape.model_fields
-            if name != "type" and name in changed
-        )
-        return f"{self.type}({inside})" if inside else self.type
-
-
-def _shape(value: object) -> object:
-    return {"type": value} if isinstance(value, str) else value
+AS_TRIAL = "as_trial"
+"""Upstream's schedule where every trial brings its own, so that schedules can be compared from the
+first step of pre-training on."""
 
 
 def _model(value: object) -> object:
@@ -97,30 +41,35 @@ def _local_path(value: str) -> str:
     return path
 
 
-Shape = Annotated[ScheduleShape, BeforeValidator(_shape)]
-
-
-class UpstreamSchedule(ScheduleShape):
+class UpstreamSchedule(Lengths):
     """The schedule of pre-training, with its rates.
 
     Attributes:
+        type: Which curve; `as_trial`: that of the trial, so each schedule has a pre-training.
         max_lr: Peak.
         min_lr_fraction: Floor as a share of the peak; 0.1 in the paper.
         warmup_fraction: Share of the upstream steps.
     """
 
+    type: ScheduleType | Literal["as_trial"]
     max_lr: Positive
     min_lr_fraction: UnitShare = 0.1
     warmup_fraction: UnitShare = 0.01
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.type not in ("cosine", "constant"):
-            raise ValueError(
-                f"type {self.type!r} must be cosine or constant: continuing an infinite or WSD "
-                "schedule from its un-annealed state is not supported yet"
-            )
+        self.check_read(self.type)
         return self
+
+    def shape(self, of_trial: ScheduleShape) -> ScheduleShape:
+        """The curve, given the trial's."""
+        if self.type == AS_TRIAL:
+            return of_trial
+        lengths = {name: getattr(self, name) for name in self.model_fields_set & _LENGTHS}
+        return ScheduleShape(type=self.type, **lengths)
+
+
+_LENGTHS = set(Lengths.model_fields)
 
 
 class Upstream(Frozen):
@@ -138,19 +87,38 @@ class Upstream(Frozen):
 
 
 class Downstream(Frozen):
-    """Continued pre-training, what the axes vary.
+    """One stage of continued pre-training, what the axes vary.
 
     Attributes:
-        dataset: D1, a name below `datasets`.
+        dataset: The new data, a name below `datasets`.
         token_budget: Training tokens, replay included; rounded down to whole steps.
         min_lr_fraction: Floor as a share of each trial's peak; 0.1 in the paper.
         start_lr: Rate at step 0 of a warm-up; 0 in the paper.
+        budgets: Last stage, infinite and WSD schedules: token budgets at which a converged model
+            is wanted, all annealed from one trunk. Warm-up and cool-down are shares of
+            `token_budget`, the anneal or decay of each budget.
+        axes: Axes of this stage alone.
+        center: What this stage has instead of the sweep's centre.
     """
 
     dataset: str
     token_budget: Count
     min_lr_fraction: UnitShare = 0.1
     start_lr: NotNegative = 0.0
+    budgets: tuple[Count, ...] | None = None
+    axes: StageAxes = StageAxes()
+    center: Center = Center()
+
+
+def _one_or_several(value: object) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+OneStageOrSeveral = Annotated[
+    Annotated[Downstream, Tag("one")]
+    | Annotated[tuple[Downstream, ...], Field(min_length=1), Tag("several")],
+    Discriminator(_one_or_several),
+]
 
 
 class Evaluation(Frozen):
@@ -169,43 +137,6 @@ class Evaluation(Frozen):
     tokens_per_dataset: Count = 65_536
 
 
-class Axes(Frozen):
-    """Values to sweep; an axis left out stays at the centre.
-
-    Attributes:
-        max_lr: Peaks to re-warm to.
-        warmup_fraction: Shares of the downstream steps; 0 is no warm-up.
-        replay_fraction: Exact shares of D0 in the downstream stream.
-        schedule: Names, or mappings with a `type`.
-        seed: Replicates: data order and, from scratch, initial weights.
-    """
-
-    max_lr: tuple[Positive, ...] | None = None
-    warmup_fraction: tuple[UnitShare, ...] | None = None
-    replay_fraction: tuple[ExactShare, ...] | None = None
-    schedule: tuple[Shape, ...] | None = None
-    seed: tuple[CountOrZero, ...] | None = None
-
-    def given(self) -> dict[str, tuple[Any, ...]]:
-        """The axes that the file names."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-class Center(Frozen):
-    """The setting the sweep is built around; see `Axes` for the fields."""
-
-    max_lr: Positive | None = None
-    warmup_fraction: UnitShare | None = None
-    replay_fraction: ExactShare | None = None
-    schedule: Shape | None = None
-
-    def given(self) -> dict[str, Any]:
-        """The factors that the file fixes."""
-        values = {name: getattr(self, name) for name in FACTORS}
-        return {name: value for name, value in values.items() if value is not None}
-
-
 class Stopping(Frozen):
     """Which trials may end early: none."""
 
@@ -218,6 +149,20 @@ class Resources(Frozen):
     workers: Count = 1
     cpus_per_worker: Count = 1
     gpus_per_worker: NotNegative = 0.0
+
+
+class Cost(Frozen):
+    """What `rewarm plan` reckons hours and money by.
+
+    Attributes:
+        tokens_per_second: Training tokens of one worker; None: not known, see `plan --measure`.
+        price_per_worker_hour: None: not known.
+        currency: Of the price.
+    """
+
+    tokens_per_second: Positive | None = None
+    price_per_worker_hour: NotNegative | None = None
+    currency: str = "USD"
 
 
 class SweepSpec(Frozen):
@@ -233,41 +178,47 @@ class SweepSpec(Frozen):
     micro_batch_size: Count | None = None
     checkpoint_interval_steps: Count = 1000
     log_interval_steps: Count = 1
+    shortest_shared_steps: Count = 100
     datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
     upstream: Upstream
-    downstream: Downstream
+    downstream: OneStageOrSeveral
     optimizer: OptimizerConfig = OptimizerConfig()
     evaluation: Evaluation = Evaluation()
     axes: Axes = Axes()
-    design: Literal["one_at_a_time", "grid"]
+    design: Literal["one_at_a_time", "grid", "random", "list"]
+    points: Count | None = None
+    design_seed: CountOrZero = 0
+    trials: tuple[Listed, ...] | None = None
     center: Center = Center()
     baselines: tuple[Baseline, ...] = ()
     stopping: Stopping = Stopping()
     resources: Resources = Resources()
+    cost: Cost = Cost()
 
     @property
     def tokens_per_step(self) -> int:
         """Training tokens in one optimizer update."""
         return self.global_batch_size * self.sequence_length
 
-    @property
-    def upstream_steps(self) -> int:
-        """Optimizer updates of pre-training."""
-        return self.upstream.token_budget // self.tokens_per_step
+    def steps(self, token_budget: int) -> int:
+        """Optimizer updates that a budget pays for."""
+        return token_budget // self.tokens_per_step
 
     @property
-    def downstream_steps(self) -> int:
-        """Optimizer updates of every continued trial."""
-        return self.downstream.token_budget // self.tokens_per_step
+    def stages(self) -> tuple[Downstream, ...]:
+        """The downstream stages in their order."""
+        return self.downstream if isinstance(self.downstream, tuple) else (self.downstream,)
+
+    def stage_field(self, number: int) -> str:
+        """How the file calls a downstream stage."""
+        return f"downstream[{number}]" if isinstance(self.downstream, tuple) else "downstream"
+
+    @property
+    def stage_datasets(self) -> tuple[str, ...]:
+        """D0, D1, D2 ... by name: upstream's data set, then those of the downstream stages."""
+        return (self.upstream.dataset, *(stage.dataset for stage in self.stages))
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The replicates; seed 0 alone where no axis names them."""
         return self.axes.seed or (0,)
-
-
-def plain(value: object) -> Any:
-    """A factor's value as plain JSON: a number, or the name of a schedule."""
-    if isinstance(value, Fraction):
-        return float(value)
-    return value.label if isinstance(value, ScheduleShape) else value

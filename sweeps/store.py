@@ -1,13 +1,34 @@
 """What exists of a plan: decided from the result tree alone, so running again is resuming."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpt.records import ResultTree, Status, StatusWord
+from cpt.config import RunConfig
+from cpt.parsing import ConfigError, parse
+from cpt.records import ResultTree, StateDir, Status, StatusWord, read_json
 from sweeps.plan import Plan
-from sweeps.runs import State
 from sweeps.spec import SweepSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What lies in the folder of one state.
+
+    Attributes:
+        status: None where it was never started, or where it is damaged.
+        base: The state it was trained from, by its own configuration.
+        has_checkpoint: Whether an attempt left a checkpoint to resume from.
+        damage: What is wrong with it, in words; such a folder is set aside and never trusted.
+    """
+
+    status: Status | None = None
+    base: str | None = None
+    has_checkpoint: bool = False
+    damage: str | None = None
+
+    def is_(self, word: StatusWord) -> bool:
+        """Whether the status is this word."""
+        return self.status is not None and self.status.status is word
 
 
 def tree_of(spec: SweepSpec) -> ResultTree:
@@ -15,76 +36,51 @@ def tree_of(spec: SweepSpec) -> ResultTree:
     return ResultTree(Path(spec.storage).expanduser().resolve())
 
 
-def statuses(plan: Plan, tree: ResultTree) -> dict[str, Status | None]:
-    """The recorded status of every state; None where it was never started."""
-    return {name: tree.state(name).read_status() for name in plan.states}
+def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:
+    """What exists of every state of a plan."""
+    return {name: _look(tree.state(name)) for name in plan.states}
 
 
-@dataclass(frozen=True)
-class Agenda:
-    """What a run has to do.
-
-    Attributes:
-        todo: States to train, parents before children, longest remaining path first.
-        blocked: States that cannot be trained since an ancestor failed.
-        failed: States that failed before and are left alone.
-    """
-
-    todo: tuple[State, ...]
-    blocked: tuple[State, ...]
-    failed: tuple[State, ...]
+def set_aside(state: StateDir) -> Path:
+    """Moves a damaged folder out of the way, under a name that says so; nothing is deleted."""
+    number = 1
+    while (aside := state.path.with_name(f"{state.path.name}.damaged-{number}")).exists():
+        number += 1
+    return state.path.rename(aside)
 
 
-def agenda(plan: Plan, found: Mapping[str, Status | None], *, retry_failed: bool = False) -> Agenda:
-    """Decides what is missing.
-
-    Args:
-        plan: The wanted states.
-        found: Their recorded statuses.
-        retry_failed: Train failed states again instead of leaving them alone.
-    """
-    complete = {name for name, status in found.items() if _is(status, StatusWord.COMPLETE)}
-    failed = {name for name, status in found.items() if _is(status, StatusWord.FAILED)}
-    if retry_failed:
-        failed = set()
-    blocked = {
-        name
-        for name in plan.states
-        if name not in complete and failed.intersection(_ancestors(plan, name))
-    }
-    remaining = remaining_tokens(plan, complete)
-    todo = [state for name, state in plan.states.items() if name not in complete | failed | blocked]
-    return Agenda(
-        todo=tuple(sorted(todo, key=lambda state: -remaining[state.id])),
-        blocked=tuple(plan.states[name] for name in plan.states if name in blocked),
-        failed=tuple(plan.states[name] for name in plan.states if name in failed),
-    )
+def _look(state: StateDir) -> Found:
+    if not state.path.is_dir():
+        return Found()
+    try:
+        status = state.read_status()
+        if status is None and not state.config.exists():
+            return Found()
+        config = parse(RunConfig, read_json(state.config))
+    except (FileNotFoundError, ValueError) as error:
+        return Found(damage=_reason(state, error))
+    damage = _damage(state, status, config)
+    if damage is not None:
+        return Found(damage=damage)
+    return Found(status=status, base=config.base, has_checkpoint=bool(state.marked_steps()))
 
 
-def remaining_tokens(plan: Plan, complete: Iterable[str]) -> dict[str, int]:
-    """Tokens on the longest path from the start of each state to a leaf, finished ones as 0."""
-    done = set(complete)
-    children: dict[str, list[str]] = {name: [] for name in plan.states}
-    for name, state in plan.states.items():
-        if state.config.parent is not None:
-            children[state.config.parent].append(name)
-    length: dict[str, int] = {}
-    # A child is planned after its parent, so backwards every child comes first.
-    for name in reversed(plan.states):
-        own = 0 if name in done else plan.states[name].config.token_budget
-        length[name] = own + max((length[child] for child in children[name]), default=0)
-    return length
+def _reason(state: StateDir, error: FileNotFoundError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} is missing"
+    if isinstance(error, ConfigError):
+        return f"{state.config} is no configuration: {error}"
+    return str(error)
 
 
-def _ancestors(plan: Plan, name: str) -> list[str]:
-    """The states before this one on its path."""
-    result = []
-    parent = plan.states[name].config.parent
-    while parent is not None:
-        result.append(parent)
-        parent = plan.states[parent].config.parent
-    return result
-
-
-def _is(status: Status | None, word: StatusWord) -> bool:
-    return status is not None and status.status is word
+def _damage(state: StateDir, status: Status | None, config: RunConfig) -> str | None:
+    """What a hand did to a folder that can be read; a kill leaves none of this behind."""
+    if config.state_id != state.path.name:
+        return f"{state.config} is that of {config.state_id}"
+    if status is not None and status.status is StatusWord.COMPLETE:
+        if status.step != config.end_step:
+            return f"{state.status} says complete at step {status.step}, not {config.end_step}"
+        if config.base is None and not state.eval_rows.exists():
+            return f"{state.eval_rows} is missing"
+        return state.checkpoint_fault(config.end_step)
+    return next(filter(None, map(state.checkpoint_fault, state.marked_steps())), None)

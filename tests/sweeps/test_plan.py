@@ -10,8 +10,8 @@ import pytest
 from cpt.parsing import ConfigError, parse
 from sweeps.facts import DatasetFacts, SplitFacts
 from sweeps.plan import Plan, make_plan
-from sweeps.runs import State
 from sweeps.spec import SweepSpec
+from sweeps.tree import State
 
 VOCABULARY = 257
 CENTER = {"max_lr": 3e-3, "warmup_fraction": 0.1, "replay_fraction": 0.25, "schedule": "cosine"}
@@ -362,6 +362,7 @@ def test_plan_json_says_what_each_trial_is_and_needs():
             "baseline": None,
             "center": True,
             "states": [upstream, center],
+            "stage_ends": [upstream, center],
         },
         {
             "trial": "max_lr=0.001",
@@ -369,6 +370,7 @@ def test_plan_json_says_what_each_trial_is_and_needs():
             "baseline": None,
             "center": False,
             "states": [upstream, lower],
+            "stage_ends": [upstream, lower],
         },
         {
             "trial": "union",
@@ -382,6 +384,7 @@ def test_plan_json_says_what_each_trial_is_and_needs():
             "baseline": "union",
             "center": False,
             "states": [union],
+            "stage_ends": [union],
         },
     ]
     assert content["center"] == factors
@@ -418,9 +421,15 @@ def test_plan_json_says_what_each_state_is():
             "state": upstream,
             "label": "pre-training on wiki",
             "parent": None,
+            "base": None,
             "stage": "upstream",
+            "role": "d0",
+            "first_step": 0,
             "steps": 4,
+            "horizon_steps": 4,
+            "ends_stage": True,
             "tokens": 400,
+            "stage_tokens": 400,
             "flops": 400 * flops_per_token,
             "source_tokens": {"wiki": 400},
         },
@@ -428,9 +437,15 @@ def test_plan_json_says_what_each_state_is():
             "state": center,
             "label": "center",
             "parent": upstream,
+            "base": None,
             "stage": "downstream",
+            "role": "d1",
+            "first_step": 0,
             "steps": 2,
+            "horizon_steps": 2,
+            "ends_stage": True,
             "tokens": 200,
+            "stage_tokens": 200,
             "flops": 200 * flops_per_token,
             "source_tokens": {"wiki": 50, "german": 150},
         },

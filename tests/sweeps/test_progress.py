@@ -10,14 +10,14 @@ from rich.console import Console
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, TrainRow, append_rows
+from sweeps.agenda import Agenda, Task
 from sweeps.progress import TAIL_BYTES, duration, last_row, look, shown
-from sweeps.runs import State
-from sweeps.store import Agenda
+from sweeps.tree import State
 
 RUNNING, COMPLETE, FAILED = StatusWord.RUNNING, StatusWord.COMPLETE, StatusWord.FAILED
 
 
-def state(label: str, seed: int = 0) -> State:
+def task(label: str, seed: int = 0) -> Task:
     """Ten steps of twenty tokens."""
     config = {
         "label": label,
@@ -35,10 +35,13 @@ def state(label: str, seed: int = 0) -> State:
         },
         "seed": seed,
     }
-    return State(stage="upstream", config=parse(RunConfig, config))
+    run = parse(RunConfig, config)
+    wanted = State(id=run.state_id, stage="upstream", role="d0", config=run)
+    tokens = run.token_budget
+    return Task(state=wanted, run=run, after=None, tokens=tokens, remaining=tokens)
 
 
-FIRST, SECOND = state("first"), state("second", seed=1)
+FIRST, SECOND = task("first"), task("second", seed=1)
 
 
 def train_row(step: int, loss: float = 2.5) -> TrainRow:
@@ -53,16 +56,16 @@ def tree(tmp_path: Path) -> ResultTree:
     return ResultTree(tmp_path)
 
 
-def write(tree: ResultTree, of: State, word: StatusWord, step: int = 0, reason: str = "") -> None:
-    tree.state(of.id).write_status(Status(status=word, step=step, reason=reason))
+def write(tree: ResultTree, of: Task, word: StatusWord, step: int = 0, reason: str = "") -> None:
+    tree.state(of.state.id).write_status(Status(status=word, step=step, reason=reason))
 
 
 class Following:
     """Plain output of a run that trains `states`."""
 
-    def __init__(self, tree: ResultTree, *states: State) -> None:
+    def __init__(self, tree: ResultTree, *tasks: Task) -> None:
         self._file = io.StringIO()
-        agenda = Agenda(todo=states, blocked=(), failed=())
+        agenda = Agenda(todo=tasks, blocked=(), failed=(), done=0, passed_over=0)
         self._shown = shown(agenda, tree, Console(file=self._file, width=300))
 
     def __enter__(self) -> "Following":
@@ -141,7 +144,7 @@ def test_a_state_that_was_not_started_is_at_step_0(tree):
 
 def test_between_checkpoints_the_rows_say_how_far_a_state_is(tree):
     write(tree, FIRST, RUNNING, step=4)
-    append_rows(tree.state(FIRST.id).train_rows, [train_row(6)])
+    append_rows(tree.state(FIRST.state.id).train_rows, [train_row(6)])
     (found,) = look((FIRST,), tree)
     assert (found.word, found.step, found.tokens) == (RUNNING, 6, 120)
     assert (found.loss, found.tokens_per_second) == (2.5, 1234.0)
@@ -191,7 +194,7 @@ def test_what_an_earlier_run_left_is_no_event(tree):
 
 def test_a_state_that_was_interrupted_goes_on_from_its_checkpoint(tree):
     write(tree, FIRST, RUNNING, step=4)
-    append_rows(tree.state(FIRST.id).train_rows, [train_row(6)])  # lost with the machine
+    append_rows(tree.state(FIRST.state.id).train_rows, [train_row(6)])  # lost with the machine
     with Following(tree, FIRST) as following:
         write(tree, FIRST, RUNNING, step=4)
     assert following.events == ["0/1 states · began first (10 steps, going on from step 4)"]
@@ -200,12 +203,12 @@ def test_a_state_that_was_interrupted_goes_on_from_its_checkpoint(tree):
 def test_a_state_that_is_new_goes_on_from_nowhere(tree):
     with Following(tree, FIRST) as following:
         write(tree, FIRST, RUNNING)
-        append_rows(tree.state(FIRST.id).train_rows, [train_row(7)])
+        append_rows(tree.state(FIRST.state.id).train_rows, [train_row(7)])
     assert following.events == ["0/1 states · began first (10 steps)"]
 
 
 def test_labels_are_printed_as_they_are(tree):
-    bracketed = state("schedule=wsd(decay_fraction=0.1) [red]")
+    bracketed = task("schedule=wsd(decay_fraction=0.1) [red]")
     with Following(tree, bracketed) as following:
         write(tree, bracketed, RUNNING)
     assert "wsd(decay_fraction=0.1) [red] (10 steps)" in following.events[0]

@@ -10,7 +10,8 @@ import yaml
 
 from cpt.model_config import PRESETS
 from cpt.parsing import ConfigError
-from sweeps.spec import ScheduleShape, SweepSpec
+from sweeps.factors import ScheduleShape
+from sweeps.spec import SweepSpec
 from sweeps.sweep_file import load
 
 CONTRACT = """
@@ -80,7 +81,9 @@ def test_the_sweep_file_of_the_contract_parses(file):
 
 def test_budgets_are_rounded_down_to_whole_steps(file):
     read = spec(file)
-    assert (read.tokens_per_step, read.upstream_steps, read.downstream_steps) == (4096, 976, 488)
+    assert read.tokens_per_step == 4096
+    assert read.steps(read.upstream.token_budget) == 976
+    assert [read.steps(stage.token_budget) for stage in read.stages] == [488]
 
 
 def test_without_a_seed_axis_there_is_seed_0(file):
@@ -266,8 +269,8 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
         ),
         (
             "evaluation.final_window_steps=488",
-            "evaluation.final_window_steps: got 488; must be below the 488 steps of downstream; "
-            "lower it or raise downstream.token_budget.",
+            "evaluation.final_window_steps: got 488; must be below the 488 steps of "
+            "downstream.token_budget; lower it or raise that.",
         ),
         (
             "resources.workers=3",
@@ -282,7 +285,8 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
         (
             "upstream.dataset=german",
             "downstream.dataset: got 'german', which is also upstream.dataset; must be other "
-            "data; to re-warm on unchanged data, list the same files under a second name.",
+            "data, since stages do not return to earlier ones; to train on the same files again, "
+            "list them under a second name.",
         ),
         (
             "model=gpt-2m",
@@ -299,8 +303,8 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
             f"axes.schedule[0].type: got 'cosin'; must be one of {SCHEDULES}; did you mean "
             "'cosine'?",
         ),
-        ("design=gird", "design: got 'gird'; must be one of one_at_a_time, grid; did you mean "
-         "'grid'?"),
+        ("design=gird", "design: got 'gird'; must be one of one_at_a_time, grid, random, list; "
+         "did you mean 'grid'?"),
         (
             "name=a/b",
             "name: got 'a/b'; must be letters, digits, '.', '_' and '-', since it names a folder.",
@@ -365,15 +369,6 @@ def test_a_grid_needs_a_centre_only_for_what_no_axis_gives(file):
     assert spec(file, *only_rates, "center={warmup_fraction: 0, replay_fraction: 0, schedule: wsd}")
 
 
-def test_an_upstream_that_never_anneals_is_refused_until_it_can_be_continued(file):
-    (sentence,) = refusals(file, "upstream.schedule={type: wsd, max_lr: 1e-3}")
-    assert sentence == (
-        "upstream.schedule: got {'type': 'wsd', 'max_lr': '1e-3'}; type 'wsd' must be cosine or "
-        "constant: continuing an infinite or WSD schedule from its un-annealed state is not "
-        "supported yet."
-    )
-
-
 def test_all_faults_of_form_are_reported_at_once(file):
     assert refusals(
         file, "name=a/b", "sequence_length=0", "axes.max_lr=[0]", "centre={}", "design=gird"
@@ -381,7 +376,8 @@ def test_all_faults_of_form_are_reported_at_once(file):
         "name: got 'a/b'; must be letters, digits, '.', '_' and '-', since it names a folder.",
         "sequence_length: got 0; must be above 0.",
         "axes.max_lr[0]: got 0; must be above 0.",
-        "design: got 'gird'; must be one of one_at_a_time, grid; did you mean 'grid'?",
+        "design: got 'gird'; must be one of one_at_a_time, grid, random, list; did you mean "
+        "'grid'?",
         "centre is not a known field; did you mean 'center'?",
     )
 

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord
+from cpt.records import Status, StatusWord
+from sweeps.agenda import agenda
 from sweeps.facts import DatasetFacts, SplitFacts
 from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
-from sweeps.store import agenda, remaining_tokens, statuses
+from sweeps.store import Found
 
 RUNNING, COMPLETE = StatusWord.RUNNING, StatusWord.COMPLETE
 FAILED, STOPPED = StatusWord.FAILED, StatusWord.STOPPED
@@ -62,11 +63,14 @@ def decided(
     """The agenda as labels, from words by label."""
     assert set(words) <= set(ALL)
     recorded = {label: Status(status=word, step=1) for label, word in words.items()}
-    found = {name: recorded.get(state.config.label) for name, state in plan.states.items()}
+    found = {
+        name: Found(status=recorded.get(state.config.label)) for name, state in plan.states.items()
+    }
     made = agenda(plan, found, retry_failed=retry_failed)
     return {
-        part: [state.config.label for state in getattr(made, part)]
-        for part in ("todo", "blocked", "failed")
+        "todo": [task.state.config.label for task in made.todo],
+        "blocked": [state.config.label for state in made.blocked],
+        "failed": [state.config.label for state in made.failed],
     }
 
 
@@ -138,19 +142,16 @@ def test_parents_stand_before_their_children(plan):
 
 
 def test_the_remaining_path_counts_what_is_not_complete(plan):
-    label_of = {name: state.config.label for name, state in plan.states.items()}
-    complete = [name for name, label in label_of.items() if label in (PRE_0, "center,seed=1")]
-    left = {label_of[name]: tokens for name, tokens in remaining_tokens(plan, complete).items()}
+    found = {
+        name: Found(
+            status=Status(status=COMPLETE, step=1)
+            if state.config.label in (PRE_0, "center,seed=1")
+            else None
+        )
+        for name, state in plan.states.items()
+    }
+    left = {task.state.config.label: task.remaining for task in agenda(plan, found).todo}
     assert left == {
-        PRE_0: 2, "center,seed=0": 2, "max_lr=2,seed=0": 2,
-        PRE_1: 6, "center,seed=1": 0, "max_lr=2,seed=1": 2,
+        "center,seed=0": 2, "max_lr=2,seed=0": 2, PRE_1: 6, "max_lr=2,seed=1": 2,
         "union,seed=0": 6, "union,seed=1": 6,
     }  # fmt: skip
-
-
-def test_statuses_are_read_from_the_result_tree(plan, tmp_path):
-    tree = ResultTree(tmp_path)
-    first, *rest = plan.states
-    recorded = Status(status=FAILED, step=3, reason="no more memory")
-    tree.state(first).write_status(recorded)
-    assert statuses(plan, tree) == {first: recorded} | dict.fromkeys(rest)

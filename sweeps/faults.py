@@ -1,0 +1,189 @@
+"""What the fields of a sweep file get wrong together; each field by itself is `sweeps.spec`'s.
+
+What depends on the data (lengths, vocabulary, domains) is checked by `sweeps.plan`.
+"""
+
+from collections.abc import Iterator
+
+from cpt.parsing import nearest, shown
+from sweeps.factors import FACTORS, HOLDING, Range, StageAxes, plain
+from sweeps.spec import SweepSpec
+
+
+def spec_faults(spec: SweepSpec) -> Iterator[str]:
+    """A sentence for each fault."""
+    yield from _dataset_faults(spec)
+    yield from _budget_faults(spec)
+    if spec.global_batch_size % spec.resources.workers:
+        yield (
+            f"global_batch_size: got {spec.global_batch_size}; must be a multiple of "
+            f"resources.workers, {spec.resources.workers}."
+        )
+    yield from _design_faults(spec)
+    yield from _axis_faults(spec, "axes", spec.axes)
+    for number, stage in enumerate(spec.stages):
+        yield from _axis_faults(spec, f"{spec.stage_field(number)}.axes", stage.axes)
+    yield from _center_faults(spec)
+    repeated = {name for name in spec.baselines if spec.baselines.count(name) > 1}
+    for baseline in sorted(repeated):
+        yield f"baselines: got {shown(baseline)} twice; name it once."
+
+
+def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
+    for name, dataset in spec.datasets.items():
+        for shared in sorted(set(dataset.train).intersection(dataset.validation)):
+            yield (
+                f"datasets.{name}.validation: got {shown(shared)}, which train names too; must be "
+                "held out of training; name other data."
+            )
+        if "." in name or name in FACTORS:
+            yield (
+                f"datasets.{name}: must be a name without dots that is no factor, since axes of "
+                "one stage are called <data set>.<factor>; rename it."
+            )
+    fields = ["upstream", *(spec.stage_field(number) for number in range(len(spec.stages)))]
+    first: dict[str, str] = {}
+    for field, chosen in zip(fields, spec.stage_datasets, strict=True):
+        if chosen not in spec.datasets:
+            yield (
+                f"{field}.dataset: got {shown(chosen)}; must be a name below datasets"
+                f"{nearest(chosen, spec.datasets)}"
+            )
+        elif chosen in first:
+            yield (
+                f"{field}.dataset: got {shown(chosen)}, which is also {first[chosen]}.dataset; "
+                "must be other data, since stages do not return to earlier ones; to train on the "
+                "same files again, list them under a second name."
+            )
+        first.setdefault(chosen, field)
+
+
+def _budget_faults(spec: SweepSpec) -> Iterator[str]:
+    wanted = {"upstream.token_budget": spec.upstream.token_budget}
+    for number, stage in enumerate(spec.stages):
+        field = spec.stage_field(number)
+        wanted[f"{field}.token_budget"] = stage.token_budget
+        for index, budget in enumerate(stage.budgets or ()):
+            wanted[f"{field}.budgets[{index}]"] = budget
+        yield from _branching_faults(spec, number)
+    for field, budget in wanted.items():
+        steps = spec.steps(budget)
+        if steps < 1:
+            yield (
+                f"{field}: got {budget}; must be at least one step, global_batch_size * "
+                f"sequence_length = {spec.tokens_per_step} tokens."
+            )
+        elif spec.evaluation.final_window_steps >= steps:
+            yield (
+                f"evaluation.final_window_steps: got {spec.evaluation.final_window_steps}; must "
+                f"be below the {steps} steps of {field}; lower it or raise that."
+            )
+
+
+def _branching_faults(spec: SweepSpec, number: int) -> Iterator[str]:
+    """What forbids several budgets on one trunk."""
+    stage, field = spec.stages[number], f"{spec.stage_field(number)}.budgets"
+    if stage.budgets is None:
+        return
+    if not stage.budgets:
+        yield f"{field}: got []; must name at least one budget, or be left out."
+    if number + 1 < len(spec.stages):
+        yield (
+            f"{field}: must be left out of all stages but the last; for converged models after an "
+            "earlier stage make a sweep that ends there: it shares every state with this one."
+        )
+    by_steps: dict[int, int] = {}
+    for index, budget in enumerate(stage.budgets):
+        if spec.steps(budget) in by_steps:
+            yield (
+                f"{field}[{index}]: got {budget}, which is as many whole steps as "
+                f"{by_steps[spec.steps(budget)]}; leave one out."
+            )
+        by_steps.setdefault(spec.steps(budget), budget)
+    for where, schedule in _schedules(spec, number):
+        if schedule not in HOLDING:
+            yield (
+                f"{where}: got '{schedule}', which {field} asks to branch; must be one of "
+                f"{', '.join(HOLDING)}, which hold a rate that budgets can share; leave "
+                f"'{schedule}' out, or give each budget a sweep of its own."
+            )
+
+
+def _schedules(spec: SweepSpec, number: int) -> Iterator[tuple[str, str]]:
+    """Every schedule that a trial of this stage may have, and the field that says so."""
+    stage, field = spec.stages[number], spec.stage_field(number)
+    for where, values in (
+        (f"{field}.axes.schedule", stage.axes.schedule),
+        (f"{field}.center.schedule", stage.center.schedule and (stage.center.schedule,)),
+        ("axes.schedule", spec.axes.schedule),
+        ("center.schedule", spec.center.schedule and (spec.center.schedule,)),
+    ):
+        for value in values or ():
+            yield where, value.type
+    for index, trial in enumerate(spec.trials or ()):
+        if trial.schedule is not None:
+            yield f"trials[{index}].schedule", trial.schedule.type
+
+
+def _design_faults(spec: SweepSpec) -> Iterator[str]:
+    for field, design in (("points", "random"), ("trials", "list")):
+        value = getattr(spec, field)
+        if spec.design == design and not value:
+            yield f"{field} is missing; design {design} needs it."
+        if spec.design != design and value is not None:
+            yield f"{field}: must be left out: design {spec.design} does not read it."
+    if spec.design == "list":
+        swept = [f"axes.{name}" for name in spec.axes.given() if name != "seed"]
+        for number, stage in enumerate(spec.stages):
+            swept += [f"{spec.stage_field(number)}.axes.{name}" for name in stage.axes.given()]
+        for field in swept:
+            yield f"{field}: must be left out: design list takes its values from trials."
+    names = [trial.name for trial in spec.trials or () if trial.name is not None]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"trials: got the name {shown(name)} twice; the labels must differ."
+    contents = [trial.given() for trial in spec.trials or ()]
+    for index, content in enumerate(contents):
+        if content in contents[:index]:
+            yield f"trials[{index}]: got the same values as an earlier trial; leave one out."
+
+
+def _axis_faults(spec: SweepSpec, field: str, axes: StageAxes) -> Iterator[str]:
+    for name, values in axes.given().items():
+        if isinstance(values, Range):
+            if spec.design != "random":
+                yield (
+                    f"{field}.{name}: got a range; must be a list of values in design "
+                    f"{spec.design}; only design random draws from ranges."
+                )
+            continue
+        if not values:
+            yield f"{field}.{name}: got []; must name at least one value, or be left out."
+        shown_values = [plain(value) for value in values]
+        for index, value in enumerate(shown_values):
+            if value in shown_values[:index]:
+                yield (
+                    f"{field}.{name}[{index}]: got {shown(value)} a second time; the two trials "
+                    "would be equal; leave one out."
+                )
+
+
+def _center_faults(spec: SweepSpec) -> Iterator[str]:
+    """Factors that some stage of some trial would have no value for."""
+    axes, center = spec.axes.given(), spec.center.given()
+    varied = {"grid", "random"}
+    for name in FACTORS:
+        own = [
+            name in stage.center.given() or (name in stage.axes.given() and spec.design in varied)
+            for stage in spec.stages
+        ]
+        if name in center or all(own) or (name in axes and spec.design in varied):
+            continue
+        if spec.trials and all(name in trial.given() for trial in spec.trials):
+            continue
+        if spec.design == "list":
+            why = "not every trial of the list gives it"
+        elif name in axes:
+            why = "one_at_a_time varies each axis around it"
+        else:
+            why = "no axis gives it"
+        yield f"center.{name} is missing; {why}."
