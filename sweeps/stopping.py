@@ -25,7 +25,7 @@ score fell in the first 5B or so and recovered (arXiv 2406.14833).
 
 def _metric(value: str) -> str:
     role = value.removesuffix("_loss")
-    if role == value or not (role == "mean" or role[:1] == "d" and role[1:].isdecimal()):
+    if role == value or not (role == "mean" or (role[:1] == "d" and role[1:].isdecimal())):
         raise ValueError("must be mean_loss, or the loss of a role such as d0_loss or d1_loss")
     return value
 
