@@ -32,6 +32,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda
@@ -142,7 +143,7 @@ def run(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[FailureRecorder(tree), *([recorder] if recorder else [])],
+            callbacks=[_Silence(), FailureRecorder(tree), *([recorder] if recorder else [])],
             verbose=0,
         ),
     )
@@ -188,6 +189,13 @@ def _wait_for_the_stopped(recorder: StopRecorder) -> None:
     while recorder.scheduler.stops and time.monotonic() < until:
         recorder.write_down()
         time.sleep(0.1)
+
+
+class _Silence(TrialProgressCallback):
+    """In the place of the one that Tune adds, which prints a line for each trial that reported."""
+
+    def _print(self, msg: str) -> None:
+        """Nothing."""
 
 
 def _folder(trial: TuneTrial) -> str:
