@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cpt.mixture import counts
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
@@ -165,10 +166,9 @@ class Plan:
 
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        before = config.model_copy(update={"stop_step": state.first_step}).source_samples()
+        at_base = counts(state.first_step * config.global_batch_size, config.weights)
         samples = [
-            after - (earlier if state.first_step else 0)
-            for after, earlier in zip(config.source_samples(), before, strict=True)
+            total - before for total, before in zip(config.source_samples(), at_base, strict=True)
         ]
         return {
             "state": state.id,
@@ -258,7 +258,7 @@ def _distinct(spec: SweepSpec, builder: RunBuilder) -> list[Setting]:
     for setting in settings(spec):
         factors = setting.factors
         if setting.baseline is None:
-            reads = builder.reads(setting)
+            reads = builder.rates.reads(setting)
             factors = {
                 name: value if name in reads else middle[name]
                 for name, value in setting.factors.items()
@@ -275,7 +275,7 @@ def _idle_axes(spec: SweepSpec, builder: RunBuilder) -> list[str]:
         name
         for setting in settings(spec)
         if setting.baseline is None
-        for name in builder.reads(setting)
+        for name in builder.rates.reads(setting)
     }
     return [
         f"axes.{name}: got {len(values)} values that no trial reads; every schedule goes on at the "
