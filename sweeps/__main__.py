@@ -172,7 +172,7 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         with launch.cluster(address, planned.spec.resources) as slots:
             out.print(f"Ray is up: {show.counted(slots, 'state')} at a time")
             with progress.shown(todo, tree, out):
-                outcome = launch.run(planned, todo, tree, slots)
+                outcome = launch.run(planned, todo, tree)
     except launch.ClusterError as error:
         raise ConfigError([f"resources: {error}"]) from error
     except KeyboardInterrupt:
