@@ -407,3 +407,52 @@ def test_a_larger_sweep_keeps_the_name_of_every_stage(
     small, large = made(some), made(both)
     ends = {name for trial in small.trials for name in trial.stage_ends}
     assert ends <= {name for trial in large.trials for name in trial.stage_ends}
+
+
+# Stopping.
+
+
+ASHA = {"type": "asha", "metric": "d1_loss", "grace_tokens": 12_000, "reduction_factor": 2}
+
+
+def test_the_rungs_of_a_rule_are_in_the_plan(plan_of: PlanOf) -> None:
+    plan = plan_of(stopping=ASHA, axes={"max_lr": [1e-3]}, baselines=["union"])
+    assert plan.to_json()["stopping"] == ASHA | {"rungs": [12_000, 24_000, 48_000, 96_000]}
+    assert plan_of().to_json()["stopping"] == {"type": "none"}
+
+
+def test_a_rule_changes_no_name(plan_of: PlanOf) -> None:
+    axes = {"max_lr": [1e-3]}
+    assert plan_of(stopping=ASHA, axes=axes).states == plan_of(axes=axes).states
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        (
+            {"grace_tokens": 10_999},
+            "stopping.grace_tokens: got 10999; must be at least 11000, the end of the warm-up and "
+            "of the dip after it (step 110 of 1000); raise it.",
+        ),
+        (
+            {"grace_tokens": 98_000},
+            "stopping.grace_tokens: got 98000; must be below 98000, the start of the final window "
+            "(step 980 of 1000), past which nothing is saved; lower it.",
+        ),
+        (
+            {"metric": "d2_loss"},
+            "stopping.metric: got 'd2_loss'; must be one of d0_loss, d1_loss, mean_loss.",
+        ),
+    ],
+)
+def test_a_rule_that_would_judge_the_dip_or_nothing_is_refused(
+    plan_of: PlanOf, rule: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_of(stopping=ASHA | rule)
+    assert caught.value.faults == (fault,)
+
+
+def test_the_longest_warm_up_decides_where_the_dip_ends(plan_of: PlanOf) -> None:
+    with pytest.raises(ConfigError, match="must be at least 30000"):
+        plan_of(stopping=ASHA, axes={"warmup_fraction": [0.2, 0]})
