@@ -79,7 +79,7 @@ class ScheduleConfig(Frozen):
             ValueError: Warm-up, cool-down and anneal leave no room for a branch this short.
         """
         reference = self.reference_steps or total_steps
-        warmup = self.warmup_fraction * reference
+        warmup = self.warmup_steps(total_steps)
         match self.type:
             case "constant":
                 return schedules.constant(
@@ -132,6 +132,10 @@ class ScheduleConfig(Frozen):
         if self.type == "wsd":
             return self.decay_fraction
         return 1 - self.warmup_fraction - self.cooldown_fraction - self.constant_fraction
+
+    def warmup_steps(self, total_steps: int) -> float:
+        """Length of the warm-up, may be fractional."""
+        return self.warmup_fraction * (self.reference_steps or total_steps)
 
     def trunk_start(self, total_steps: int) -> float:
         """The step from which the rate is held, and before which nothing can branch off."""

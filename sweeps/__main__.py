@@ -23,7 +23,7 @@ from cpt.parsing import ConfigError
 from cpt.records import ResultTree, SweepDir
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
-from sweeps.cost import Rates, costs, given_rates
+from sweeps.cost import Tariff, costs, given_tariff
 from sweeps.declared import declared_plan
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
@@ -96,8 +96,8 @@ def plan(
     spec, _ = load(spec_file, overrides or ())
     say = _silent if as_json else _say
     planned = declared_plan(spec) if unpacked else _prepared(spec, say)
-    rates = _measured(planned, say) if measured else given_rates(spec)
-    reckoned = costs(planned, rates)
+    tariff = _measured(planned, say) if measured else given_tariff(spec)
+    reckoned = costs(planned, tariff)
     if as_json:
         out.print_json(data=plan_json(planned, reckoned) | {"unpacked": unpacked})
         return
@@ -162,8 +162,8 @@ def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
     return prepare(spec, tree_of(spec), say)
 
 
-def _measured(planned: Plan, say: Callable[[str], None]) -> Rates:
-    """The sweep's rates, with the throughput of this machine; says what was measured."""
+def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:
+    """The sweep's tariff, with the throughput of this machine; says what was measured."""
     # Imported here: torch takes seconds, and no other part of planning needs it.
     with _extra("train"):
         from cpt.throughput import measure
@@ -172,7 +172,7 @@ def _measured(planned: Plan, say: Callable[[str], None]) -> Rates:
     threads = spec.resources.cpus_per_worker
     share = spec.global_batch_size // spec.resources.workers
     found = measure(state.config, share, threads)
-    given = given_rates(spec)
+    given = given_tariff(spec)
     where = found.device if found.device != "cpu" else counted(found.threads, "thread")
     text = (
         f"measured {found.tokens_per_second:,.0f} tokens/s on this machine, {where}, "
@@ -223,7 +223,7 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         with launch.cluster(address, planned.spec.resources) as slots:
             out.print(f"Ray is up: {counted(slots, 'state')} at a time")
             with progress.shown(todo, tree, out):
-                outcome = launch.run(planned, todo, tree, slots)
+                outcome = launch.run(planned, todo, tree)
     except launch.ClusterError as error:
         raise ConfigError([f"resources: {error}"]) from error
     except KeyboardInterrupt:

@@ -27,7 +27,7 @@ appendix B)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rates:
+class Tariff:
     """What turns work into hours and money.
 
     Attributes:
@@ -98,33 +98,33 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """The figures of all three ways, and the rates they were reckoned by."""
+    """The figures of all three ways, and what they were reckoned by."""
 
-    rates: Rates
+    tariff: Tariff
     alone: Cost
     pretrained_once: Cost
     planned: Cost
 
     def to_json(self) -> dict[str, Any]:
-        """For `plan.json`: the rates, then one mapping of figures for each way."""
+        """For `plan.json`: the tariff, then one mapping of figures for each way."""
         return asdict(self)
 
 
-def given_rates(spec: SweepSpec) -> Rates:
-    """The rates that the sweep file gives."""
-    return Rates(
+def given_tariff(spec: SweepSpec) -> Tariff:
+    """What the sweep file gives."""
+    return Tariff(
         tokens_per_second=spec.cost.tokens_per_second,
         price_per_worker_hour=spec.cost.price_per_worker_hour,
         currency=spec.cost.currency,
     )
 
 
-def costs(plan: Plan, rates: Rates) -> Costs:
+def costs(plan: Plan, tariff: Tariff) -> Costs:
     """Reckons a plan.
 
     Args:
         plan: All states, each once.
-        rates: Of one worker.
+        tariff: Of one worker.
     """
     ledger = _Ledger(plan)
     ends = [name for trial in plan.trials for name in trial.stage_ends]
@@ -145,13 +145,13 @@ def costs(plan: Plan, rates: Rates) -> Costs:
     )
     longest = {"alone": whole, "pretrained_once": whole, "planned": shared}
     return Costs(
-        rates=rates,
-        **{way: _cost(plan, rates, sums[way], beyond[way], longest[way]) for way in WAYS},
+        tariff=tariff,
+        **{way: _cost(plan, tariff, sums[way], beyond[way], longest[way]) for way in WAYS},
     )
 
 
-def _cost(plan: Plan, rates: Rates, work: Work, beyond: int, longest: Work) -> Cost:
-    speed, price = rates.tokens_per_second, rates.price_per_worker_hour
+def _cost(plan: Plan, tariff: Tariff, work: Work, beyond: int, longest: Work) -> Cost:
+    speed, price = tariff.tokens_per_second, tariff.price_per_worker_hour
     hours = None if speed is None else work.worker_hours(speed)
     return Cost(
         training_tokens=work.training_tokens,

@@ -112,6 +112,11 @@ def with_seed(spec: SweepSpec, label: str, seed: int) -> str:
     return f"{label},seed={seed}" if len(spec.seeds) > 1 else label
 
 
+def told_as(chosen: Factors) -> str:
+    """Factors and values as a label: `max_lr=0.003,schedule=wsd`."""
+    return ",".join(f"{name}={short(value)}" for name, value in chosen.items())
+
+
 def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any]]]:
     """Label and factors of every point of the design, budgets left out."""
     middle, varied = center(spec), axes(spec)
@@ -120,25 +125,21 @@ def _points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any]]]:
             lists = [values for values in varied.values() if isinstance(values, tuple)]
             for values in itertools.product(*lists):
                 chosen = dict(zip(varied, values, strict=True))
-                yield _label(chosen) or "center", middle | chosen
+                yield told_as(chosen) or "center", middle | chosen
         case "one_at_a_time":
             yield "center", middle
             for name, listed in varied.items():
                 for value in listed if isinstance(listed, tuple) else ():
                     if value != middle[name]:
-                        yield _label({name: value}), middle | {name: value}
+                        yield told_as({name: value}), middle | {name: value}
         case "random":
             for number in range(spec.points or 0):
                 drawn = {name: _drawn(spec, name, number) for name in varied}
-                yield f"point={number},{_label(drawn)}", middle | drawn
+                yield f"point={number},{told_as(drawn)}", middle | drawn
         case "list":
             for number, trial in enumerate(spec.trials or ()):
                 chosen = trial.given()
-                yield trial.name or _label(chosen) or f"trial={number}", middle | chosen
-
-
-def _label(chosen: Factors) -> str:
-    return ",".join(f"{name}={short(value)}" for name, value in chosen.items())
+                yield trial.name or told_as(chosen) or f"trial={number}", middle | chosen
 
 
 def _drawn(spec: SweepSpec, name: str, number: int) -> Any:

@@ -1,7 +1,8 @@
 """Runs what is missing of a plan: Ray Tune fans the states out, the result tree decides.
 
-Tune's searcher hands out states as soon as their parent exists, longest remaining path first.
-Tune's own snapshots are not used: after any interruption the agenda is made anew from the tree.
+Tune's searcher hands out states as soon as their predecessor exists, longest remaining path first,
+as many as fit in the cluster at that moment. Tune's own snapshots are not used: after any
+interruption the agenda is made anew from the tree.
 """
 
 import contextlib
@@ -10,7 +11,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,22 +23,32 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # Tune would wait ten seconds for trials that do not listen; the result tree needs no goodbye.
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+# As many trials may wait for their process as the searcher hands out; the default is one.
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "10000")
+# Rows are ours, and so is resuming: no log files for each trial, no snapshots of the experiment.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 import ray
-from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
-from ray.train import WorkerGroupError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.search import Searcher
+from ray.tune.progress_reporter import TrialProgressCallback
 
-from cpt.config import RunConfig
-from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord
-from sweeps.agenda import Agenda, Task
+from cpt.records import ResultTree, StatusWord
+from sweeps.agenda import Agenda
+from sweeps.capacity import slots, worker_resources
+from sweeps.cohorts import Compared, cohorts
+from sweeps.failures import FailureRecorder
 from sweeps.plan import Plan
+from sweeps.rungs import passed, recorded_config
+from sweeps.scheduler import CohortScheduler, NoPreference, StopRecorder
+from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
-from sweeps.worker import train_state, trial_resources, worker_resources
+from sweeps.stopping import AshaStopping
+from sweeps.worker import train_state, trial_resources
+
+SECONDS_TO_CEASE = 60.0
+"""How long the workers of an ended state may take to be gone after the last trial."""
 
 
 class ClusterError(RuntimeError):
@@ -45,7 +57,7 @@ class ClusterError(RuntimeError):
 
 @dataclass
 class Outcome:
-    """What became of the states of one run; those of the agenda in neither list are complete.
+    """What became of the states of one run; those in neither list are complete or stopped.
 
     Attributes:
         failed: Id and reason of each state that failed by itself.
@@ -75,23 +87,35 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
     # Ray takes it for itself and would print a stack.
     signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        available = ray.cluster_resources()
-        needed = {
-            name: amount * resources.workers for name, amount in worker_resources(resources).items()
-        }
-        slots = min(int(available.get(name, 0) // amount) for name, amount in needed.items())
-        if slots < 1:
+        at_once = slots(resources)
+        if at_once < 1:
+            available = ray.cluster_resources()
+            needed = {
+                name: amount * resources.workers
+                for name, amount in worker_resources(resources).items()
+            }
             raise ClusterError(
                 f"one state needs {needed} (resources.workers x per worker), but the cluster has "
                 f"{ {name: available.get(name, 0) for name in needed} }; lower resources."
             )
-        yield slots
+        yield at_once
     finally:
         ray.shutdown()
 
 
-def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
+def run(
+    plan: Plan,
+    todo: Agenda,
+    tree: ResultTree,
+    trainable: Callable[[dict[str, Any]], None] = train_state,
+) -> Outcome:
     """Trains the states of an agenda inside a running cluster; returns when nothing more can be.
+
+    Args:
+        plan: All states.
+        todo: Those to train.
+        tree: Where they are recorded.
+        trainable: Trains one state, called by Tune with what `worker.train_state` describes.
 
     Raises:
         KeyboardInterrupt: It was ended early; running states are left for the next run to resume.
@@ -100,135 +124,79 @@ def run(plan: Plan, todo: Agenda, tree: ResultTree, slots: int) -> Outcome:
     ray_storage = tree.sweep(plan.spec.name).path / "ray"
     ray_storage.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=ray_storage))
+    stopping = plan.spec.stopping
+    compared: dict[str, Compared] = {}
+    recorder = None
+    if isinstance(stopping, AshaStopping):
+        compared = cohorts(plan, stopping)
+        recorder = StopRecorder(_primed(plan, stopping, compared, tree), tree)
     tuner = tune.Tuner(
-        tune.with_resources(train_state, trial_resources(resources)),
+        tune.with_resources(trainable, trial_resources(resources)),
         tune_config=tune.TuneConfig(
-            search_alg=_StateSearcher(plan, todo, tree, str(scratch)),
+            search_alg=StateSearcher(todo.todo, tree, resources, str(scratch), compared),
+            scheduler=recorder.scheduler if recorder else NoPreference(),
             num_samples=-1,
-            max_concurrent_trials=slots,
-            reuse_actors=True,
+            # An ended group leaves its driver waiting for it: that process cannot be reused.
+            reuse_actors=recorder is None or resources.workers == 1,
             trial_dirname_creator=_folder,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[_FailureRecorder(tree)],
+            callbacks=[_Silence(), FailureRecorder(tree), *([recorder] if recorder else [])],
             verbose=0,
         ),
     )
     try:
         tuner.fit()
+        if recorder is not None:
+            _wait_for_the_stopped(recorder)
     finally:
         shutil.rmtree(ray_storage, ignore_errors=True)
+    return _outcome(todo, tree)
+
+
+def _outcome(todo: Agenda, tree: ResultTree) -> Outcome:
     outcome = Outcome()
     for task in todo.todo:
         name = task.state.id
         status = tree.state(name).read_status()
         if status is not None and status.status is StatusWord.FAILED:
             outcome.failed[name] = status.reason
-        elif status is None or status.status is not StatusWord.COMPLETE:
+        elif status is None or status.status is StatusWord.RUNNING:
             outcome.unfinished.append(name)
     return outcome
 
 
+def _primed(
+    plan: Plan, stopping: AshaStopping, compared: dict[str, Compared], tree: ResultTree
+) -> CohortScheduler:
+    """The scheduler as it would stand had no earlier run been interrupted."""
+    places = {name: one.place for name, one in compared.items()}
+    scheduler = CohortScheduler(stopping, places, plan.spec.tokens_per_step)
+    for name, one in compared.items():
+        status = tree.state(name).read_status()
+        if status is not None and status.status in (StatusWord.COMPLETE, StatusWord.STOPPED):
+            recorded = recorded_config(plan.states[name].config, tree)
+            for rung, value in passed(recorded, tree, one.comparison).items():
+                scheduler.compare(name, rung, value)
+    return scheduler
+
+
+def _wait_for_the_stopped(recorder: StopRecorder) -> None:
+    """Workers die a moment after their driver; what has not ceased by the end is unfinished."""
+    until = time.monotonic() + SECONDS_TO_CEASE
+    while recorder.scheduler.stops and time.monotonic() < until:
+        recorder.write_down()
+        time.sleep(0.1)
+
+
+class _Silence(TrialProgressCallback):
+    """In the place of the one that Tune adds, which prints a line for each trial that reported."""
+
+    def _print(self, msg: str) -> None:
+        """Nothing."""
+
+
 def _folder(trial: TuneTrial) -> str:
     return str(trial.trial_id)
-
-
-class _StateSearcher(Searcher):
-    """Hands out the next state of which what comes before is complete."""
-
-    def __init__(self, plan: Plan, agenda: Agenda, tree: ResultTree, ray_storage: str) -> None:
-        super().__init__(metric="state", mode="min")
-        self._waiting: list[Task] = list(agenda.todo)
-        self._missing = {task.state.id for task in agenda.todo}
-        self._running: dict[str, str] = {}
-        self._tree = tree
-        self._common = {
-            "storage": str(tree.storage),
-            "ray_storage": ray_storage,
-            "resources": plan.spec.resources.model_dump(mode="json"),
-        }
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # FINISHED is text
-        """The configuration of a trial, None to be asked again, or FINISHED."""
-        if not self._waiting:
-            return str(Searcher.FINISHED)
-        for position, task in enumerate(self._waiting):
-            if task.after not in self._missing:
-                del self._waiting[position]
-                self._running[trial_id] = task.state.id
-                return {"run": task.run.model_dump(mode="json"), **self._common}
-        return None
-
-    def on_trial_complete(
-        self,
-        trial_id: str,
-        result: dict[str, Any] | None = None,
-        error: bool = False,  # noqa: FBT001, FBT002 - Tune's signature
-    ) -> None:
-        """Frees the children of a finished state; gives up those of one that is not complete."""
-        name = self._running.pop(trial_id)
-        status = self._tree.state(name).read_status()
-        if status is not None and status.status is StatusWord.COMPLETE:
-            self._missing.discard(name)
-            return
-        lost = {name}
-        for task in self._waiting:  # what comes before a state stands before it
-            if task.after in lost:
-                lost.add(task.state.id)
-        self._waiting = [task for task in self._waiting if task.state.id not in lost]
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the result tree is the only memory."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the result tree is the only memory."""
-
-
-class _FailureRecorder(tune.Callback):
-    """Writes down why a state failed, unless its machine was lost: that one can go on."""
-
-    def __init__(self, tree: ResultTree) -> None:
-        self._tree = tree
-
-    def on_trial_error(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
-        """Called by Tune in the driver."""
-        # Tune's own getters read the copy in storage, which is not there yet.
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        if lost_its_machine(error):
-            return
-        state = self._tree.state(parse(RunConfig, trial.config["run"]).state_id)
-        before = state.read_status()
-        state.write_status(
-            Status(
-                status=StatusWord.FAILED,
-                step=before.step if before else 0,
-                reason=_reason(error),
-            )
-        )
-
-
-def lost_its_machine(error: BaseException) -> bool:
-    """Whether a process died, rather than the training raised: such a state can go on.
-
-    In a worker group one dead worker is enough, whatever the others raised when it left them.
-    """
-    if isinstance(error, RayTaskError):
-        return isinstance(error.cause, BaseException) and lost_its_machine(error.cause)
-    if isinstance(error, WorkerGroupError):
-        return any(lost_its_machine(failure) for failure in error.worker_failures.values())
-    if isinstance(error, WorkerHealthCheckFailedError):
-        return lost_its_machine(error.health_check_failure)
-    return isinstance(error, RayActorError)
-
-
-def _reason(error: BaseException) -> str:
-    """The last line of the original exception, out of what Ray wrapped it in."""
-    cause = getattr(error, "cause", None) or error
-    if isinstance(cause, WorkerGroupError):
-        cause = next(iter(cause.worker_failures.values()))
-    lines = str(cause).strip().splitlines() or [""]
-    return f"{type(cause).__name__}: {lines[-1]}"

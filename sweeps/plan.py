@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cpt.mixture import counts
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
@@ -16,6 +17,8 @@ from sweeps.factors import FACTORS, Range, plain
 from sweeps.facts import DatasetFacts, data_faults
 from sweeps.runs import RunBuilder, StageRun
 from sweeps.spec import Baseline, SweepSpec
+from sweeps.stopping import AshaStopping, rungs
+from sweeps.stopping import faults as stopping_faults
 from sweeps.tree import State, cut, path_to
 
 PLAN_VERSION = 2
@@ -99,7 +102,7 @@ class Plan:
             "sequence_length": spec.sequence_length,
             "global_batch_size": spec.global_batch_size,
             "precision": spec.precision,
-            "stopping": spec.stopping.model_dump(mode="json"),
+            "stopping": self._stopping_json(),
             "trials": [
                 {
                     "trial": trial.label,
@@ -119,6 +122,20 @@ class Plan:
         spec = self.spec
         budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
         return [spec.steps(budget) for budget in budgets]
+
+    def _stopping_json(self) -> dict[str, Any]:
+        """The rule, with the rungs of the longest last stage up to its final window."""
+        stopping = self.spec.stopping
+        content = stopping.model_dump(mode="json")
+        if isinstance(stopping, AshaStopping):
+            longest = max(
+                self.states[trial.states[-1]].config.total_steps
+                for trial in self.trials
+                if trial.baseline is None
+            )
+            window_start = longest - self.spec.evaluation.final_window_steps
+            content["rungs"] = list(rungs(stopping, window_start * self.spec.tokens_per_step))
+        return content
 
     def _axes_json(self) -> dict[str, list[Any]]:
         """Every value that a trial takes, the centre's where an axis does not list it."""
@@ -165,10 +182,9 @@ class Plan:
 
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        before = config.model_copy(update={"stop_step": state.first_step}).source_samples()
+        at_base = counts(state.first_step * config.global_batch_size, config.weights)
         samples = [
-            after - (earlier if state.first_step else 0)
-            for after, earlier in zip(config.source_samples(), before, strict=True)
+            total - before for total, before in zip(config.source_samples(), at_base, strict=True)
         ]
         return {
             "state": state.id,
@@ -232,6 +248,7 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
                 runs.setdefault(run.id, run)
             paths.append((setting, seed, path))
     faults += _idle_axes(spec, builder)
+    faults += _stopping_faults(spec, paths)
     faults += data_faults(spec, datasets, [run.config for run in runs.values()])
     if faults:
         raise ConfigError(dict.fromkeys(faults))
@@ -258,7 +275,7 @@ def _distinct(spec: SweepSpec, builder: RunBuilder) -> list[Setting]:
     for setting in settings(spec):
         factors = setting.factors
         if setting.baseline is None:
-            reads = builder.reads(setting)
+            reads = builder.rates.reads(setting)
             factors = {
                 name: value if name in reads else middle[name]
                 for name, value in setting.factors.items()
@@ -275,7 +292,7 @@ def _idle_axes(spec: SweepSpec, builder: RunBuilder) -> list[str]:
         name
         for setting in settings(spec)
         if setting.baseline is None
-        for name in builder.reads(setting)
+        for name in builder.rates.reads(setting)
     }
     return [
         f"axes.{name}: got {len(values)} values that no trial reads; every schedule goes on at the "
@@ -283,6 +300,27 @@ def _idle_axes(spec: SweepSpec, builder: RunBuilder) -> list[str]:
         for name, values in axes(spec).items()
         if name not in reads and isinstance(values, tuple) and len(values) > 1
     ]
+
+
+def _stopping_faults(
+    spec: SweepSpec, paths: list[tuple[Setting, int, tuple[StageRun, ...]]]
+) -> list[str]:
+    """What an early-stopping rule would get wrong about the last stages of these trials."""
+    if not isinstance(spec.stopping, AshaStopping):
+        return []
+    longest: dict[int, float] = {}
+    for setting, _, path in paths:
+        if setting.baseline is None:
+            last = path[-1].config
+            warmup = last.schedule.warmup_steps(last.total_steps)
+            longest[last.total_steps] = max(longest.get(last.total_steps, 0.0), warmup)
+    return stopping_faults(
+        spec.stopping,
+        longest_warmup=longest,
+        final_window_steps=spec.evaluation.final_window_steps,
+        tokens_per_step=spec.tokens_per_step,
+        roles=[f"d{number}" for number in range(len(spec.stage_datasets))],
+    )
 
 
 def _trial(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cpt.config import RunConfig
 from sweeps import words
-from sweeps.cost import WAYS, Cost, Costs, Rates
+from sweeps.cost import WAYS, Cost, Costs, Tariff
 from sweeps.design import center
 from sweeps.epochs import Epochs
 from sweeps.factors import plain, scoped
@@ -46,7 +46,7 @@ def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> R
         tree_table(plan, width, whole=whole),
         Text(),
         _costs(costs),
-        *map(Text, _unknown(costs.rates)),
+        *map(Text, _unknown(costs.tariff)),
     )
 
 
@@ -120,8 +120,7 @@ def _trials(plan: Plan, width: int) -> Table:
 
 def _trial_cells(plan: Plan, trial: Trial) -> list[str]:
     config, replay = plan.states[trial.states[-1]].config, _replay(plan, trial)
-    schedule = config.schedule
-    warmup = schedule.warmup_fraction * (schedule.reference_steps or config.total_steps)
+    warmup = config.schedule.warmup_steps(config.total_steps)
     return [
         _rates(config),
         f"{warmup:,.6g}",
@@ -199,7 +198,7 @@ def _shown(value: Any) -> str:
 def _costs(costs: Costs) -> Table:
     """Three ways, and the planned as a share of the second."""
     table = _table("cost", "", *WAY_HEADINGS.values(), "planned, of\nonce per seed")
-    money = costs.rates.currency
+    money = costs.tariff.currency
     for field, name, show in (
         ("training_tokens", "training tokens", words.quantity),
         ("tokens_after_pretraining", "  after pre-training", words.quantity),
@@ -220,16 +219,16 @@ def _costs(costs: Costs) -> Table:
     return table
 
 
-def _unknown(rates: Rates) -> list[str]:
+def _unknown(tariff: Tariff) -> list[str]:
     """What to give where a figure is not known, and where those that are come from."""
     lines = []
-    if rates.tokens_per_second is None:
+    if tariff.tokens_per_second is None:
         lines.append("? hours: give cost.tokens_per_second, of one worker, or try --measure")
-    elif not rates.measured:
+    elif not tariff.measured:
         lines.append(
-            f"hours at {rates.tokens_per_second:,.0f} training tokens a second and worker "
+            f"hours at {tariff.tokens_per_second:,.0f} training tokens a second and worker "
             "(cost.tokens_per_second)"
         )
-    if rates.price_per_worker_hour is None:
+    if tariff.price_per_worker_hour is None:
         lines.append("? money: give cost.price_per_worker_hour")
     return lines

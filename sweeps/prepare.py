@@ -14,7 +14,7 @@ from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, write_json, write_text
 from cpt.sources import Split, files
 from cpt.tokenizer import Tokenizer, load_tokenizer
-from sweeps.cost import costs, given_rates
+from sweeps.cost import costs, given_tariff
 from sweeps.facts import DatasetFacts, SplitFacts
 from sweeps.plan import Plan, make_plan
 from sweeps.plan_json import plan_json
@@ -49,7 +49,7 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
 def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
     """Writes `sweep.yaml` and `plan.json`."""
     sweep = tree.sweep(plan.spec.name)
-    content = plan_json(plan, costs(plan, given_rates(plan.spec)))
+    content = plan_json(plan, costs(plan, given_tariff(plan.spec)))
     write_text(sweep.spec, submitted)
     write_json(sweep.plan, content | {"environment": environment()})
 

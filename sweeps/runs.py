@@ -1,27 +1,25 @@
 """From one setting to the stages that train it: its path, each stage whole.
 
-Between stages weights carry over and the optimizer starts fresh. A schedule that holds a rate
-(infinite, WSD) goes on at that rate into a later stage under the same schedule, from the state
-before the anneal; every other schedule anneals at the end of its stage and re-warms in the next.
+Between stages weights carry over and the optimizer starts fresh; `sweeps.rates` says which rates
+carry over.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
 from cpt.config import EvaluationConfig, HeldOut, RunConfig, Source
 from cpt.model_config import ModelConfig
-from cpt.parsing import ConfigError, parse
 from cpt.schedule_config import ScheduleConfig
-from sweeps.design import TOKEN_BUDGET, Setting, budgets, reference, with_seed
-from sweeps.factors import ScheduleShape, scoped
+from sweeps.design import Setting, axes, reference, told_as, with_seed
+from sweeps.factors import FACTORS, ScheduleShape, scoped
 from sweeps.facts import DatasetFacts
-from sweeps.spec import Downstream, SweepSpec
+from sweeps.rates import Rates
+from sweeps.spec import AS_TRIAL, SweepSpec
 
 Stage = Literal["upstream", "downstream", "from_scratch"]
-CONSTANT = ScheduleShape(type="constant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +48,9 @@ class RunBuilder:
         self, spec: SweepSpec, model: ModelConfig, datasets: Mapping[str, DatasetFacts]
     ) -> None:
         self.spec, self.model, self.datasets = spec, model, datasets
-        self._built: dict[Any, StageRun] = {}
+        self.rates = Rates(spec)
         self._middle = reference(spec)
+        self._built: dict[Any, StageRun] = {}
 
     def path(self, setting: Setting, seed: int) -> tuple[StageRun, ...]:
         """The stages of one trial, in the order they are trained.
@@ -59,209 +58,106 @@ class RunBuilder:
         Raises:
             ConfigError: The phases of a schedule do not fit into a stage or a budget.
         """
-        label = with_seed(self.spec, setting.label, seed)
         if setting.baseline in ("downstream_only", "union"):
-            return (self._scratch(label, setting, seed),)
-        shapes = [self._shape(setting, stage) for stage in self.spec.stages]
-        before = self.spec.upstream.schedule.shape(self._factor(setting, 0, "schedule"))
-        goes_on = [
-            one.holds and one.type == following.type
-            for one, following in zip([before, *shapes], shapes, strict=False)
-        ]
-        runs = [self._upstream(seed, before, anneal=not goes_on[0])]
+            return (self._scratch(setting, seed),)
+        goes_on = [*self.rates.goes_on(setting), False]
+        shape = self.rates.upstream_shape(setting)
+        runs = [self._upstream(seed, shape, anneal=not goes_on[0])]
         schedule = runs[0].config.schedule
-        for number, shape in enumerate(shapes):
-            anneal = not (number + 1 < len(shapes) and goes_on[number + 1])
+        for number in range(len(self.spec.stages)):
             origin = schedule if goes_on[number] else None
-            schedule = self._schedule(setting, number, shape, origin, anneal=anneal)
-            runs.append(self._downstream(label, setting, seed, number, schedule, runs[-1].id))
+            anneal = not goes_on[number + 1]
+            schedule = self.rates.downstream(setting, number, origin, anneal=anneal)
+            runs.append(self._downstream(setting, seed, number, schedule, runs[-1].id))
         return tuple(runs)
-
-    def reads(self, setting: Setting) -> set[str]:
-        """Names of the factors that make a difference to a trial that is no baseline.
-
-        A stage that goes on at a rate it was handed reads neither a peak nor a warm-up.
-        """
-        before = self.spec.upstream.schedule.shape(self._factor(setting, 0, "schedule"))
-        names = {"replay_fraction", "schedule", TOKEN_BUDGET}
-        for stage in self.spec.stages:
-            shape = self._shape(setting, stage)
-            names |= {scoped(stage.dataset, name) for name in ("replay_fraction", "schedule")}
-            if not (before.holds and before.type == shape.type):
-                for name in ("max_lr", "warmup_fraction"):
-                    own = scoped(stage.dataset, name)
-                    names.add(own if own in setting.factors else name)
-            before = shape
-        return names
-
-    def _shape(self, setting: Setting, stage: Downstream) -> ScheduleShape:
-        if setting.baseline in ("no_rewarm", "no_redecay"):
-            return CONSTANT
-        shape: ScheduleShape = self._factor(setting, self.spec.stages.index(stage), "schedule")
-        return shape
-
-    def _factor(self, setting: Setting, number: int, name: str) -> Any:
-        """A stage's own value of a factor, or that of all stages."""
-        own = scoped(self.spec.stages[number].dataset, name)
-        return setting.factors[own] if own in setting.factors else setting.factors[name]
 
     def _upstream(self, seed: int, shape: ScheduleShape, *, anneal: bool) -> StageRun:
         key = ("upstream", seed, shape, anneal)
         if key not in self._built:
-            d0, given = self.spec.upstream.dataset, self.spec.upstream.schedule
+            d0, spec = self.spec.upstream.dataset, self.spec
             label = f"pre-training on {d0}"
-            label += f", {shape.label}" if given.type == "as_trial" else ""
+            label += f", {shape.label}" if spec.upstream.schedule.type == AS_TRIAL else ""
             label += "" if anneal or not shape.holds else ", not annealed"
             self._built[key] = self._stage_run(
                 "upstream",
                 "d0",
-                label=with_seed(self.spec, label, seed),
-                steps=self.spec.steps(self.spec.upstream.token_budget),
-                schedule=self._upstream_schedule(shape, anneal=anneal),
+                label=with_seed(spec, label, seed),
+                steps=spec.steps(spec.upstream.token_budget),
+                schedule=self.rates.upstream(shape, anneal=anneal),
                 weights={d0: Fraction(1)},
                 held_out=[d0],
                 seed=seed,
             )
         return self._built[key]
 
-    def _upstream_schedule(self, shape: ScheduleShape, *, anneal: bool = True) -> ScheduleConfig:
-        given = self.spec.upstream.schedule
-        return _rated(
-            shape,
-            max_lr=given.max_lr,
-            min_lr=given.max_lr * given.min_lr_fraction,
-            warmup_fraction=given.warmup_fraction,
-            anneal=anneal,
-        )
-
     def _downstream(
-        self,
-        label: str,
-        setting: Setting,
-        seed: int,
-        number: int,
-        schedule: ScheduleConfig,
-        parent: str,
+        self, setting: Setting, seed: int, number: int, schedule: ScheduleConfig, parent: str
     ) -> StageRun:
-        stages, steps = self.spec.stages, self._stage_steps(setting, number)
-        replay = self._factor(setting, number, "replay_fraction")
+        steps = self.rates.steps(setting, number)
+        replay = self.rates.factor(setting, number, "replay_fraction")
         key = (number, steps, schedule, replay, parent, seed)
         if key not in self._built:
             sets = self.spec.stage_datasets
             seen, new, to_come = sets[: number + 1], sets[number + 1], sets[number + 2 :]
-            self._check_branch(setting, number, schedule, steps)
             self._built[key] = self._stage_run(
                 "downstream",
                 f"d{number + 1}",
-                label=label if number + 1 == len(stages) else f"{label} on {new}",
+                label=self._label(setting, number, seed),
                 steps=steps,
                 schedule=schedule,
-                weights=self._replayed(seen, replay) | {new: 1 - replay},
+                weights=self._replayed(number, replay) | {new: 1 - replay},
                 held_out=[*seen, new],
                 to_come=to_come,
                 seed=seed,
                 parent=parent,
-                branches=self._branches(setting, number),
+                branches=self.rates.branches(setting, number),
             )
         return self._built[key]
 
-    def _replayed(self, seen: Sequence[str], replay: Fraction) -> dict[str, Fraction]:
+    def _label(self, setting: Setting, number: int, seed: int) -> str:
+        """A trial's own label in its last stage; before, what was decided so far."""
+        spec = self.spec
+        if number + 1 == len(spec.stages):
+            return with_seed(spec, setting.label, seed)
+        later = {
+            scoped(stage.dataset, name) for stage in spec.stages[number + 1 :] for name in FACTORS
+        }
+        told = {
+            name: setting.factors[name]
+            for name in axes(spec)
+            if name not in later
+            and (spec.design != "one_at_a_time" or setting.factors[name] != self._middle[name])
+        }
+        name = setting.baseline or told_as(told) or "center"
+        return with_seed(spec, f"{name} on {spec.stages[number].dataset}", seed)
+
+    def _replayed(self, number: int, replay: Fraction) -> dict[str, Fraction]:
         """Earlier data share the replay in proportion to the tokens their stages trained on."""
-        if not replay:
-            return {}
-        spent = [self.spec.upstream.token_budget, *(s.token_budget for s in self.spec.stages)]
-        whole = sum(spent[: len(seen)])
-        return {
-            name: replay * Fraction(tokens, whole)
-            for name, tokens in zip(seen, spent, strict=False)
-        }
+        spec = self.spec
+        budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
+        seen = dict(zip(spec.stage_datasets, budgets[: number + 1], strict=False))
+        whole = sum(seen.values())
+        return {name: replay * Fraction(spent, whole) for name, spent in seen.items() if replay}
 
-    def _stage_steps(self, setting: Setting, number: int) -> int:
-        if number + 1 < len(self.spec.stages):
-            return self.spec.steps(self.spec.stages[number].token_budget)
-        return self.spec.steps(setting.factors.get(TOKEN_BUDGET, budgets(self.spec)[0]))
-
-    def _branches(self, setting: Setting, number: int) -> bool:
-        """Whether this stage of this trial is one of several budgets on a trunk."""
-        last = number + 1 == len(self.spec.stages)
-        return last and setting.baseline is None and self.spec.stages[-1].budgets is not None
-
-    def _schedule(
-        self,
-        setting: Setting,
-        number: int,
-        shape: ScheduleShape,
-        origin: ScheduleConfig | None,
-        *,
-        anneal: bool,
-    ) -> ScheduleConfig:
-        """The curve of a downstream stage.
-
-        Args:
-            setting: Gives the rates, unless the stage goes on.
-            number: Which stage.
-            shape: Its curve.
-            origin: The schedule whose held rate it goes on at; None: it re-warms.
-            anneal: Whether it comes down at the end.
-        """
-        if setting.baseline == "no_rewarm":
-            # Stays where pre-training ended: its floor, from the first update on.
-            floor = self._upstream_schedule(
-                self.spec.upstream.schedule.shape(self._factor(setting, 0, "schedule"))
-            )
-            return ScheduleConfig(type="constant", max_lr=floor.pieces(1)[-1].end_lr)
-        if origin is not None:
-            return _going_on(shape, origin, anneal=anneal)
-        stage = self.spec.stages[number]
-        usual = self.spec.steps(stage.token_budget)
-        max_lr = self._factor(setting, number, "max_lr")
-        return _rated(
-            shape,
-            max_lr=max_lr,
-            min_lr=max_lr * stage.min_lr_fraction,
-            warmup_fraction=self._factor(setting, number, "warmup_fraction"),
-            start_lr=stage.start_lr,
-            anneal=anneal,
-            reference_steps=None if usual == self._stage_steps(setting, number) else usual,
-        )
-
-    def _check_branch(
-        self, setting: Setting, number: int, schedule: ScheduleConfig, steps: int
-    ) -> None:
-        """Refuses a budget whose anneal would begin before the trunk does."""
-        if not self._branches(setting, number):
-            return
-        trunk, share = schedule.trunk_start(steps), 1 - schedule.anneal_fraction
-        if schedule.anneal_start(steps) <= trunk:
-            least = math.ceil((trunk + 1) / share) * self.spec.tokens_per_step
-            budget = setting.factors.get(TOKEN_BUDGET, budgets(self.spec)[0])
-            raise ConfigError(
-                [
-                    f"{self.spec.stage_field(number)}.budgets: got {budget}; must be at least "
-                    f"{least}, so that its anneal begins after the trunk does, at step "
-                    f"{trunk:g}; raise it, or lower token_budget, of which the warm-up and "
-                    "cool-down of the trunk are shares."
-                ]
-            )
-
-    def _scratch(self, label: str, setting: Setting, seed: int) -> StageRun:
+    def _scratch(self, setting: Setting, seed: int) -> StageRun:
         """A baseline from random weights; its schedule is that of pre-training."""
-        new = {
-            stage.dataset: self._stage_steps(setting, number)
-            for number, stage in enumerate(self.spec.stages)
+        spec = self.spec
+        trained = {
+            stage.dataset: self.rates.steps(setting, number)
+            for number, stage in enumerate(spec.stages)
         }
-        old = {self.spec.upstream.dataset: self.spec.steps(self.spec.upstream.token_budget)}
-        trained = old | new if setting.baseline == "union" else new
+        if setting.baseline == "union":
+            old = {spec.upstream.dataset: spec.steps(spec.upstream.token_budget)}
+            trained = old | trained
         steps = sum(trained.values())
-        shape = self.spec.upstream.schedule.shape(self._factor(setting, 0, "schedule"))
         return self._stage_run(
             "from_scratch",
             None,
-            label=label,
+            label=with_seed(spec, setting.label, seed),
             steps=steps,
-            schedule=self._upstream_schedule(shape),
+            schedule=self.rates.upstream(self.rates.upstream_shape(setting)),
             weights={name: Fraction(share, steps) for name, share in trained.items()},
-            held_out=self.spec.stage_datasets,
+            held_out=spec.stage_datasets,
             seed=seed,
         )
 
@@ -318,50 +214,3 @@ class RunBuilder:
         return tuple(
             HeldOut(name=name, corpus=self.datasets[name].validation.corpus) for name in names
         )
-
-
-def _rated(
-    shape: ScheduleShape,
-    *,
-    max_lr: float,
-    min_lr: float,
-    warmup_fraction: float,
-    start_lr: float = 0.0,
-    anneal: bool = True,
-    reference_steps: int | None = None,
-) -> ScheduleConfig:
-    """A shape with its rates.
-
-    Raises:
-        ConfigError: Its phases do not fit into the stage.
-    """
-    return parse(
-        ScheduleConfig,
-        {
-            "type": shape.type,
-            "cooldown_fraction": shape.cooldown_fraction,
-            "constant_fraction": shape.constant_fraction,
-            "timescale": shape.timescale,
-            "decay_fraction": shape.decay_fraction,
-            "max_lr": max_lr,
-            "min_lr": min_lr,
-            "warmup_fraction": warmup_fraction,
-            "start_lr": start_lr,
-            "anneal": anneal,
-            "reference_steps": reference_steps,
-        },
-    )
-
-
-def _going_on(shape: ScheduleShape, origin: ScheduleConfig, *, anneal: bool) -> ScheduleConfig:
-    """The held rate of `origin` for a whole stage, then the anneal to its floor."""
-    return ScheduleConfig(
-        type=shape.type,
-        max_lr=origin.max_lr,
-        min_lr=origin.min_lr,
-        constant_lr=None if shape.type == "wsd" else origin.held_lr,
-        cooldown_fraction=0.0,
-        constant_fraction=1 - origin.anneal_fraction,
-        decay_fraction=shape.decay_fraction,
-        anneal=anneal,
-    )

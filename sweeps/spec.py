@@ -10,6 +10,7 @@ from cpt.dataset_config import DatasetConfig
 from cpt.model_config import PRESETS, ModelConfig
 from cpt.parsing import Count, CountOrZero, Frozen, NotNegative, Positive, UnitShare, nearest
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
+from sweeps.stopping import AshaStopping, NoStopping
 
 Baseline = Literal["no_rewarm", "no_redecay", "downstream_only", "union"]
 AS_TRIAL = "as_trial"
@@ -137,10 +138,7 @@ class Evaluation(Frozen):
     tokens_per_dataset: Count = 65_536
 
 
-class Stopping(Frozen):
-    """Which trials may end early: none."""
-
-    type: Literal["none"] = "none"
+Stopping = Annotated[NoStopping | AshaStopping, Field(discriminator="type")]
 
 
 class Resources(Frozen):
@@ -191,7 +189,7 @@ class SweepSpec(Frozen):
     trials: tuple[Listed, ...] | None = None
     center: Center = Center()
     baselines: tuple[Baseline, ...] = ()
-    stopping: Stopping = Stopping()
+    stopping: Stopping = NoStopping()
     resources: Resources = Resources()
     cost: Cost = Cost()
 

@@ -4,48 +4,70 @@ A state on one worker is trained in the trial's own process (Ray Train's local m
 `num_workers=0`), which Tune reuses for the next state: torch is imported once per slot, and a
 state costs nothing but its training. With more workers the trial is only the driver of a worker
 group.
+
+A state that may be compared reports to Tune at its rungs and nowhere else. On one worker the
+training waits inside that report for Tune's decision, and is ended in it. A group goes on while
+Tune decides; its report names the actor that writes the rows, for they end when it does.
 """
 
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import train, tune
 from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
 
 from cpt.config import RunConfig
 from cpt.parsing import parse
-from cpt.records import ResultTree
+from cpt.records import EvalRow, ResultTree
 from cpt.train import DivergedError
 from cpt.train import train as train_stage
+from sweeps.capacity import worker_resources
+from sweeps.rungs import Comparison, losses, passed, recorded_config
 from sweeps.spec import Resources
+
+# Read when an ended trial's process is reused: the default of two seconds may pass while a busy
+# machine frees a model, and the next state would fail for it.
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
 
 
 def train_state(trial: dict[str, Any]) -> None:
     """The Tune trainable.
 
     Args:
-        trial: `run` (a RunConfig as JSON), `storage` and `ray_storage` (absolute paths),
-            `resources` (as JSON).
+        trial: `state` (its id), `run` (its RunConfig), `storage` and `ray_storage` (absolute
+            paths), `resources`, `comparison` (a Comparison, or None where the state is not
+            compared); all but the id and the paths as JSON text.
 
     Raises:
         Exception: Whatever stopped the training, but for divergence, which the state's own
             `status.json` records.
     """
-    resources = parse(Resources, trial["resources"])
-    state_id = parse(RunConfig, trial["run"]).state_id
+    resources = parse(Resources, json.loads(trial["resources"]))
+    is_group = resources.workers > 1
+    # Untyped: Ray Train declares the callbacks of its first version.
+    callbacks: list[Any] = [TuneReportCallback()] if is_group and trial["comparison"] else []
     trainer = TorchTrainer(
         _train_loop,
         train_loop_config=trial,
         scaling_config=train.ScalingConfig(
-            num_workers=0 if resources.workers == 1 else resources.workers,
+            num_workers=resources.workers if is_group else 0,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=worker_resources(resources),
         ),
-        run_config=train.RunConfig(name=state_id, storage_path=trial["ray_storage"]),
+        run_config=train.RunConfig(
+            name=trial["state"],
+            storage_path=trial["ray_storage"],
+            callbacks=callbacks,
+        ),
     )
     trainer.fit()
-    tune.report({"state": state_id})
 
 
 def trial_resources(resources: Resources) -> dict[str, float]:
@@ -57,17 +79,58 @@ def trial_resources(resources: Resources) -> dict[str, float]:
     return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
 
 
-def worker_resources(resources: Resources) -> dict[str, float]:
-    """What one worker needs, in Ray's names."""
-    needed = {"CPU": float(resources.cpus_per_worker), "GPU": resources.gpus_per_worker}
-    return {name: amount for name, amount in needed.items() if amount > 0}
-
-
 def _train_loop(trial: dict[str, Any]) -> None:
     """Runs on every worker of the group."""
-    torch.set_num_threads(parse(Resources, trial["resources"]).cpus_per_worker)
+    resources = parse(Resources, json.loads(trial["resources"]))
+    torch.set_num_threads(resources.cpus_per_worker)
+    config = parse(RunConfig, json.loads(trial["run"]))
+    tree = ResultTree(Path(trial["storage"]))
+    reporter = None
+    if trial["comparison"]:
+        reporter = _Reporter(config, tree, trial["comparison"], is_group=resources.workers > 1)
+        reporter.report_passed()
     try:
-        train_stage(parse(RunConfig, trial["run"]), ResultTree(Path(trial["storage"])))
+        train_stage(config, tree, reporter)
     except DivergedError:
         # Recorded in status.json by rank 0; not a fault of Ray's, so nothing to try again.
         return
+
+
+class _Reporter:
+    """Tells Tune the values of a state's rungs; every rank of a group must call it alike."""
+
+    def __init__(
+        self, config: RunConfig, tree: ResultTree, comparison: str, *, is_group: bool
+    ) -> None:
+        self._comparison = Comparison.from_json(comparison)
+        self._config, self._tree, self._is_group = config, tree, is_group
+
+    def report_passed(self) -> None:
+        """The rungs that lie behind the state before it begins."""
+        for rung, value in passed(self._config, self._tree, self._comparison).items():
+            self._report(rung, value)
+
+    def __call__(self, rows: Sequence[EvalRow]) -> None:
+        """After an evaluation."""
+        rungs = self._comparison.rungs_at(rows[0].step)
+        if not rungs:
+            return
+        names = recorded_config(self._config, self._tree)
+        value = self._comparison.value(losses([asdict(row) for row in rows], names))
+        for rung in rungs:
+            self._report(rung, value)
+
+    def _report(self, rung: int, value: float) -> None:
+        result = {
+            "state": self._config.state_id,
+            "tokens": rung,
+            "step": dict(self._comparison.looks)[rung],
+            self._comparison.metric: value,
+            "writer": None,
+        }
+        if self._is_group:
+            result["writer"] = ray.get_runtime_context().get_actor_id()
+            train.report(result)
+        else:
+            # Ray Train's own report refuses local mode inside a Tune trial.
+            tune.report(result)

@@ -11,6 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from cpt.parsing import ConfigError, parse
+from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.faults import spec_faults
+from sweeps.plan import Plan, make_plan
+from sweeps.spec import SweepSpec
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -97,3 +103,50 @@ def sweep(folder: Path, content: dict[str, Any]) -> Callable[..., str]:
         return "sweep.yaml"
 
     return write
+
+
+@pytest.fixture
+def facts() -> dict[str, DatasetFacts]:
+    """Three data sets that are long enough for anything."""
+
+    def split(corpus: str) -> SplitFacts:
+        return SplitFacts(corpus=corpus, documents=10, tokens=10**9, bytes=10**9, domain_tokens={})
+
+    return {
+        name: DatasetFacts(train=split(f"{name}-train"), validation=split(f"{name}-valid"))
+        for name in ("wiki", "german", "code")
+    }
+
+
+@pytest.fixture
+def plan_of(facts: dict[str, DatasetFacts]) -> Callable[..., Plan]:
+    """Plans a sweep of 500 + 1,000 steps of 100 tokens, with fields replaced."""
+    content: dict[str, Any] = {
+        "name": "planned",
+        "model": {"num_layers": 1, "hidden_size": 16, "num_heads": 2},
+        "sequence_length": 1,
+        "global_batch_size": 100,
+        "datasets": {name: {"path": "json", "train": name, "validation": "v"} for name in facts},
+        "upstream": {
+            "dataset": "wiki",
+            "token_budget": 50_000,
+            "schedule": {"type": "cosine", "max_lr": 2e-3},
+        },
+        "downstream": {"dataset": "german", "token_budget": 100_000},
+        "evaluation": {"final_window_steps": 20},
+        "design": "one_at_a_time",
+        "center": {
+            "max_lr": 3e-3,
+            "warmup_fraction": 0.01,
+            "replay_fraction": 0.25,
+            "schedule": "cosine",
+        },
+    }
+
+    def plan(**changes: Any) -> Plan:
+        spec = parse(SweepSpec, content | changes)
+        if faults := list(spec_faults(spec)):
+            raise ConfigError(faults)
+        return make_plan(spec, facts, 257)
+
+    return plan

@@ -128,7 +128,8 @@ def test_every_fault_is_a_sentence_on_stderr(rewarm, sweep):
     file = sweep(sequence_length=0, design="gird")
     assert refusals(rewarm, "run", file) == [
         "sequence_length: got 0; must be above 0.",
-        "design: got 'gird'; must be one of one_at_a_time, grid, random, list; did you mean 'grid'?",
+        "design: got 'gird'; must be one of one_at_a_time, grid, random, list; "
+        "did you mean 'grid'?",
     ]
 
 

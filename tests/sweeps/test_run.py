@@ -255,7 +255,7 @@ def test_one_dead_worker_is_a_lost_machine_whatever_the_others_raise():
     from ray.exceptions import ActorDiedError
     from ray.train import WorkerGroupError
 
-    from sweeps.launch import lost_its_machine
+    from sweeps.failures import lost_its_machine
 
     others = RuntimeError("Connection reset by peer")
     assert lost_its_machine(WorkerGroupError("", {0: others, 1: ActorDiedError()}))
