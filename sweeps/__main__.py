@@ -107,6 +107,9 @@ def plan(
             "planned from declared sizes: no data were read, and the ids of states are "
             "provisional, since they follow from what the packed data hold"
         )
+        return
+    for line in show.existing(planned, tree_of(spec)):
+        _say(line)
 
 
 @app.command()

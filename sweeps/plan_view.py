@@ -10,7 +10,8 @@ from rich.text import Text
 
 from cpt.config import RunConfig
 from sweeps import words
-from sweeps.cost import WAYS, Cost, Costs, Tariff
+from sweeps.cost import Costs
+from sweeps.cost_view import cost_table, remarks
 from sweeps.design import center
 from sweeps.epochs import Epochs
 from sweeps.factors import plain, scoped
@@ -19,11 +20,6 @@ from sweeps.tree_view import tree_table
 
 MOST_TRIALS = 40
 """Beyond it the axes stand for the trials."""
-WAY_HEADINGS = {
-    "alone": "every trial\nalone",
-    "pretrained_once": "pre-trained\nonce per seed",
-    "planned": "as\nplanned",
-}
 
 
 def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> RenderableType:
@@ -45,8 +41,8 @@ def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> R
         Text(),
         tree_table(plan, width, whole=whole),
         Text(),
-        _costs(costs),
-        *map(Text, _unknown(costs.tariff)),
+        cost_table(costs),
+        *map(Text, remarks(plan, costs.tariff)),
     )
 
 
@@ -193,42 +189,3 @@ def _listed(values: Sequence[Any]) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _costs(costs: Costs) -> Table:
-    """Three ways, and the planned as a share of the second."""
-    table = _table("cost", "", *WAY_HEADINGS.values(), "planned, of\nonce per seed")
-    money = costs.tariff.currency
-    for field, name, show in (
-        ("training_tokens", "training tokens", words.quantity),
-        ("tokens_after_pretraining", "  after pre-training", words.quantity),
-        ("training_flops", "training FLOPs", lambda flops: f"{flops:.3g}"),
-        ("evaluation_tokens", "evaluation tokens (forward only)", words.quantity),
-        ("checkpoint_bytes", "checkpoints kept on storage", words.stored),
-        ("worker_hours", "worker-hours", words.hours),
-        ("longest_path_hours", "longest path, on any cluster", words.hours),
-        ("money", f"money, {money}", lambda price: f"{price:,.2f}"),
-    ):
-        ways: list[Cost] = [getattr(costs, way) for way in WAYS]
-        values = [getattr(way, field) for way in ways]
-        if values[0] is None:
-            table.add_row(name, "?", "?", "?", "")
-        else:
-            share = f"{values[2] / values[1]:.1%}" if values[1] else ""
-            table.add_row(name, *map(show, values), share)
-    return table
-
-
-def _unknown(tariff: Tariff) -> list[str]:
-    """What to give where a figure is not known, and where those that are come from."""
-    lines = []
-    if tariff.tokens_per_second is None:
-        lines.append("? hours: give cost.tokens_per_second, of one worker, or try --measure")
-    elif not tariff.measured:
-        lines.append(
-            f"hours at {tariff.tokens_per_second:,.0f} training tokens a second and worker "
-            "(cost.tokens_per_second)"
-        )
-    if tariff.price_per_worker_hour is None:
-        lines.append("? money: give cost.price_per_worker_hour")
-    return lines

@@ -1,4 +1,4 @@
-"""What `rewarm status` prints; from the files alone."""
+"""What exists of a sweep: what `rewarm status` prints, and what `plan` adds; from files alone."""
 
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -10,8 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cpt.records import ResultTree, StatusWord, SweepDir, read_json
-from sweeps.store import Found, look
-from sweeps.words import quantity
+from sweeps.agenda import agenda
+from sweeps.nearby import near_misses
+from sweeps.plan import Plan
+from sweeps.store import Found, find, look
+from sweeps.words import counted, quantity
 
 MOST_STATES = 40
 """Beyond it those that are complete or pending are counted, not listed."""
@@ -134,3 +137,27 @@ def _unneeded(
         if planned["base"] is not None:
             going_on[planned["base"]] += users
     return unneeded
+
+
+def existing(plan: Plan, tree: ResultTree) -> list[str]:
+    """What is left to train where something is finished already, and what nearly serves.
+
+    Args:
+        plan: What is wanted.
+        tree: Where finished states lie.
+    """
+    found = find(plan, tree)
+    todo = agenda(plan, found)
+    lines = []
+    if todo.done:
+        tokens = quantity(sum(task.tokens for task in todo.todo))
+        states = counted(len(todo.todo), "state")
+        lines.append(f"{todo.done:,} complete already; left to train: {states}, {tokens} tokens")
+    missing = [task.state.id for task in todo.todo if found[task.state.id].status is None]
+    for miss in near_misses(plan, missing, tree):
+        states = counted(miss.states, "state")
+        lines.append(
+            f"{states} would be finished already but for {miss.field}: wanted "
+            f"{miss.wanted or 'its default'}, finished with {miss.finished or 'its default'}"
+        )
+    return lines

@@ -75,7 +75,7 @@ def tree_table(plan: Plan, width: int, *, whole: bool = False) -> Table:
 
 def _wrapped(line: _Line, room: int) -> Text:
     """The text behind its guide, on as many rows as it takes."""
-    text = re.sub(r",(?=\S)", ", ", line.text)
+    text = re.sub(r",(?=[A-Za-z])", ", ", line.text)
     behind = max(room - len(line.under), 16)
     rows = textwrap.wrap(text, behind, break_long_words=False, break_on_hyphens=False)
     return Text("\n".join([line.guide + rows[0], *(line.under + row for row in rows[1:])]))

@@ -1,6 +1,7 @@
 """`python -m sweeps` as a person or a script meets it: words, exit statuses, nothing started."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -8,7 +9,9 @@ from importlib import resources
 
 import pytest
 
-from cpt.records import ResultTree, Status, StatusWord
+from cpt.dataset_config import FILE_FORMATS, LOCAL_CORPORA
+from cpt.model_config import PRESETS
+from cpt.records import ResultTree, Status, StatusWord, write_json
 from sweeps.prepare import prepare, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.store import tree_of
@@ -60,13 +63,30 @@ def test_init_never_overwrites(rewarm, folder):
     assert (folder / "sweep.yaml").read_text() == "mine"
 
 
+STARTER = resources.files("sweeps").joinpath("starter.yaml").read_text(encoding="utf-8")
+SCHEMA = SweepSpec.model_json_schema(mode="serialization")
+
+
 def test_the_starter_sweep_explains_every_field():
-    text = resources.files("sweeps").joinpath("starter.yaml").read_text(encoding="utf-8")
-    schema = SweepSpec.model_json_schema(mode="serialization")
-    fields = {name for part in schema["$defs"].values() for name in part.get("properties", {})}
-    missing = [name for name in [*schema["properties"], *sorted(fields)] if f"{name}:" not in text]
-    in_prose = [name for name in missing if f"{name} (" in text]
-    assert sorted(set(missing) - set(in_prose)) == []
+    fields = {name for part in SCHEMA["$defs"].values() for name in part.get("properties", {})}
+    written = {*re.findall(r"\b(\w+):", STARTER), *re.findall(r"\b(\w+) \(", STARTER)}
+    assert sorted({*SCHEMA["properties"], *fields} - written) == []
+
+
+def words_of(schema: object) -> set[str]:
+    """Every word that a field may be given where only some are legal."""
+    if isinstance(schema, list):
+        return set().union(*map(words_of, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = {*schema.get("enum", ()), schema.get("const", "")}
+    return own.union(*map(words_of, schema.values()))
+
+
+def test_the_starter_sweep_names_every_legal_word():
+    legal = {*words_of(SCHEMA), *PRESETS, *LOCAL_CORPORA, *FILE_FORMATS} - {""}
+    assert {"one_at_a_time", "wsd", "union", "asha", "bf16"} <= legal
+    assert sorted(word for word in legal if not re.search(rf"\b{word}\b", STARTER)) == []
 
 
 # plan.
@@ -79,11 +99,12 @@ def test_plan_shows_trials_states_and_tokens(rewarm, sweep):
         "old train: 40 documents, 1,600 tokens",
         "max_lr=0.02",
         "0 → 0.02 → 0.002",
-        "pre-training on old · 512 tokens",
-        "384 tokens, lr 0.001 ⟶ 0",
-        "tokens, as planned",
+        "─ max_lr=0.02 0..6 384 0.001 ⟶ 0 → 0.02 → 0.002",
+        "training tokens",
+        "? hours: give cost.tokens_per_second",
+        "? money: give cost.price_per_worker_hour",
     ):
-        assert text in planned.stdout
+        assert text in " ".join(planned.stdout.split())
 
 
 def test_plan_starts_nothing_and_imports_neither_torch_nor_ray(rewarm, sweep, folder):
@@ -107,6 +128,55 @@ def test_plan_takes_overrides(rewarm, sweep):
     )
     content = json.loads(planned.stdout)
     assert (content["name"], content["states"][1]["tokens"]) == ("other", 256)
+
+
+def test_plan_reckons_hours_and_money(rewarm, sweep):
+    file = sweep(cost={"tokens_per_second": 10, "price_per_worker_hour": 36, "currency": "EUR"})
+    planned = json.loads(rewarm("plan", file, "--json").stdout)["cost"]
+    # 512 + 384 trained; 64 held-out tokens of D0 at steps 0, 1, 2, 4, 7, 8, then of both at
+    # 0, 1, 2, 4, 5, 6.
+    assert planned["planned"]["evaluation_tokens"] == 6 * 64 + 6 * 128
+    seconds = (896 + 1152 / 3) / 10
+    assert planned["planned"]["worker_hours"] == pytest.approx(seconds / 3600)
+    assert planned["planned"]["money"] == pytest.approx(seconds / 100)
+
+
+@pytest.mark.slow
+def test_plan_measures_a_workers_throughput_and_says_what_the_file_says(rewarm, sweep, folder):
+    file = sweep(cost={"tokens_per_second": 20_000})
+    planned = rewarm("plan", file, "--measure")
+    assert (planned.returncode, planned.stderr) == (DONE, "")
+    (told,) = [line for line in planned.stdout.splitlines() if line.startswith("measured")]
+    found = re.fullmatch(
+        r"measured ([\d,]+) tokens/s on this machine, 1 thread, [\d,]+ steps of 4 sequences; "
+        r"cost.tokens_per_second in the spec says 20,000",
+        told,
+    )
+    assert found is not None
+    assert f"hours at {found[1]} training tokens a second" in planned.stdout
+    assert [path.name for path in (folder / "results").iterdir()] == ["tokens"]
+
+
+def test_plan_without_the_data_says_that_ids_are_provisional(rewarm, sweep, content, folder):
+    for name in ("old", "new"):
+        content["datasets"][name]["tokens"] = 1600
+    content["model"]["vocab_size"] = 320
+    file = sweep(tokenizer="some/tokenizer")
+    for path in folder.glob("*.jsonl"):
+        path.unlink()
+    planned = rewarm("plan", file, "--unpacked")
+    assert (planned.returncode, planned.stderr) == (DONE, "")
+    assert "the ids of states are provisional" in planned.stdout.replace("\n", " ")
+    assert not (folder / "results").exists()
+    assert json.loads(rewarm("plan", file, "--unpacked", "--json").stdout)["unpacked"] is True
+
+
+def test_plan_without_the_data_refuses_what_is_not_declared(rewarm, sweep):
+    assert refusals(rewarm, "plan", sweep(), "--unpacked") == [
+        "datasets.old.tokens is missing; --unpacked plans from declared training tokens.",
+        "datasets.new.tokens is missing; --unpacked plans from declared training tokens.",
+        "model.vocab_size is missing; --unpacked reads no tokenizer that could tell it.",
+    ]
 
 
 # Refusals.
@@ -213,12 +283,15 @@ def test_a_sweep_that_was_not_started_has_no_status(rewarm, sweep, folder):
 
 @pytest.fixture
 def started(sweep, folder, monkeypatch) -> tuple[str, list[str]]:
-    """A sweep whose plan is on disk; its file and the ids of its states."""
+    """A sweep whose plan and configurations are on disk; its file and the ids of its states."""
     monkeypatch.chdir(folder)
     file = sweep()
     spec, submitted = load(folder / file)
-    planned = prepare(spec, tree_of(spec), lambda _: None)
-    write_plan(planned, submitted, tree_of(spec))
+    tree = tree_of(spec)
+    planned = prepare(spec, tree, lambda _: None)
+    write_plan(planned, submitted, tree)
+    for name, state in planned.states.items():
+        write_json(tree.state(name).config, state.config.model_dump(mode="json"))
     return file, list(planned.states)
 
 
@@ -230,6 +303,16 @@ def test_status_says_what_is_done_and_what_is_left(rewarm, started, folder):
     assert (found.returncode, found.stderr) == (DONE, "")
     # 2 of 8 steps of 64 tokens, and the 384 of the centre.
     assert "tiny: 1 running, 1 pending; 512 tokens left to train" in found.stdout
+
+
+def test_status_names_a_damaged_state_and_what_is_wrong_with_it(rewarm, started, folder):
+    file, (upstream, _) = started
+    tree = ResultTree(folder / "results")
+    tree.state(upstream).write_status(Status(status=StatusWord.COMPLETE, step=8))
+    found = " ".join(rewarm("status", file).stdout.split())
+    assert "pre-training on old damaged 0/8" in found
+    assert "eval.jsonl is missing" in found
+    assert "tiny: 1 damaged, 1 pending; 896 tokens left to train" in found
 
 
 def test_status_takes_the_folder_as_well_as_the_file(rewarm, started):
@@ -271,8 +354,8 @@ def test_a_laptop_without_torch_and_ray_reads_a_sweep(started, folder):
     assert without(heavy, "report", sweep_dir).returncode == DONE
 
 
-def test_planning_without_tokenizers_names_the_extra(folder):
-    refused = without({"tokenizers"}, "plan", "sweep.yaml")
+def test_planning_without_tokenizers_names_the_extra(folder, sweep):
+    refused = without({"tokenizers"}, "plan", str(folder / sweep()))
     assert (refused.returncode, refused.stderr) == (
         REFUSED,
         "refused: this command needs tokenizers, which is not installed: "

@@ -1,0 +1,52 @@
+"""Throughput of one worker: measured on real updates, and nothing left behind."""
+
+import pytest
+import torch
+
+from cpt.throughput import measure
+
+
+def test_a_worker_trains_some_tokens_a_second(tiny):
+    before = torch.get_num_threads()
+    found = measure(tiny.config(), share=4, threads=1, seconds=0.05)
+    assert found.tokens_per_second > 0
+    assert (found.device, found.threads, found.sequences) == (
+        "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(),
+        1,
+        4,
+    )
+    assert found.steps >= 1
+    assert torch.get_num_threads() == before
+
+
+def test_a_pass_holds_a_micro_batch(tiny):
+    config = tiny.config(micro_batch_size=2)
+    assert measure(config, share=4, threads=1, seconds=0.05).sequences == 2
+
+
+def test_measuring_writes_nothing(tiny):
+    before = sorted(tiny.tree.storage.rglob("*"))
+    measure(tiny.config(), share=2, threads=1, seconds=0.05)
+    assert sorted(tiny.tree.storage.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_figure_is_that_of_training(tiny):
+    """Within a factor of two of the rows that a training of the same shape writes."""
+    from cpt.records import read_rows
+    from cpt.train import train
+
+    shape = {
+        "model": {"num_layers": 2, "hidden_size": 64, "num_heads": 2, "vocab_size": 320},
+        "global_batch_size": 32,
+    }
+    config = tiny.config(**shape)
+    tree = tiny.beside("throughput")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(config, tree)
+    torch.set_num_threads(before)
+    rows = read_rows(tree.state(config.state_id).train_rows)
+    trained = sorted(row["tokens_per_second"] for row in rows)[len(rows) // 2]
+    measured = measure(config, share=32, threads=1, seconds=0.5).tokens_per_second
+    assert trained / 2 < measured < 2 * trained
