@@ -1,0 +1,105 @@
+"""The sweep files that come with the checkout: what they say of the paper, and what they save."""
+
+from pathlib import Path
+
+import pytest
+
+from sweeps.cost import Costs, costs, given_tariff
+from sweeps.declared import declared_facts, declared_plan
+from sweeps.plan import Plan, make_plan
+from sweeps.sweep_file import load
+
+SPECS = Path(__file__).parents[2] / "specs"
+BYTES = 257
+
+
+def plan(name: str, *overrides: str) -> Plan:
+    """Planned from declared sizes; those that every machine has count as ten million tokens."""
+    spec, _ = load(SPECS / f"{name}.yaml", overrides)
+    datasets = {
+        key: dataset.model_copy(update={"tokens": dataset.tokens or 10_000_000})
+        for key, dataset in spec.datasets.items()
+    }
+    spec = spec.model_copy(update={"datasets": datasets})
+    return make_plan(spec, declared_facts(spec), spec.model.vocab_size or BYTES)
+
+
+def reckoned(planned: Plan) -> Costs:
+    return costs(planned, given_tariff(planned.spec))
+
+
+def planned_share(name: str) -> float:
+    """Tokens as planned, as a share of pre-training once for each seed."""
+    found = reckoned(plan(name))
+    return found.planned.training_tokens / found.pretrained_once.training_tokens
+
+
+def test_every_sweep_file_is_planned():
+    names = {path.stem for path in SPECS.glob("*.yaml")}
+    assert {"quickstart", "budgets", "three-stages", "three-datasets"} <= names
+    assert {"paper-weak", "paper-strong"} <= names
+    assert all(plan(name).spec.name == name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "replay"),
+    [
+        ("paper-weak", 132_366, [0, 0.005, 0.01, 0.05, 0.1, 0.5]),
+        ("paper-strong", 88_457, [0, 0.01, 0.05, 0.1, 0.25, 0.5]),
+    ],
+)
+def test_the_papers_studies_have_its_scale(name: str, steps: int, replay: list[float]):
+    spec, _ = load(SPECS / f"{name}.yaml")
+    planned = declared_plan(spec)  # nothing has to be added: all sizes are declared
+    assert planned.model.num_parameters == 405_334_016
+    assert planned.spec.tokens_per_step == 2_260_992
+    (center,) = [trial for trial in planned.trials if trial.label == "center,seed=0"]
+    upstream, last = (planned.states[end].config for end in center.stage_ends)
+    assert (upstream.end_step, last.end_step) == (132_366, steps)
+    assert (upstream.lr(0), upstream.schedule.max_lr) == (0.0, 3e-4)
+    assert upstream.schedule.warmup_steps(upstream.total_steps) == pytest.approx(1323.66)
+    axes = planned.to_json()["axes"]
+    assert axes["max_lr"] == [1.5e-4, 3e-4, 6e-4]
+    assert axes["warmup_fraction"] == [0, 0.005, 0.01, 0.02]
+    assert axes["replay_fraction"] == replay
+    # Fourteen settings and four baselines, each with three seeds.
+    assert len(planned.trials) == (1 + 2 + 3 + 5 + 3 + 4) * 3
+
+
+def test_both_shifts_share_one_pre_training():
+    weak, strong = plan("paper-weak"), plan("paper-strong")
+    ids = {name for name, state in weak.states.items() if state.stage == "upstream"}
+    assert len(ids) == 3
+    assert ids <= set(strong.states)
+
+
+def test_five_budgets_cost_little_more_than_the_longest():
+    planned = plan("budgets")
+    budgets = [planned.states[trial.states[-1]].config.token_budget for trial in planned.trials]
+    assert budgets == [512_000, 1_024_000, 1_536_000, 2_048_000, 2_560_000]
+    assert planned_share("budgets") < 0.45
+    # Pre-training left out: one trunk to 0.87 x 5 budgets, and 0.13 of each of the five.
+    found = reckoned(planned)
+    share = found.planned.tokens_after_pretraining / found.alone.tokens_after_pretraining
+    assert share == pytest.approx((0.87 * 5 + 0.13 * 15) / 15, abs=0.001)
+
+
+def test_four_by_four_stages_train_the_first_four_once():
+    planned = plan("three-stages", "baselines=[]")
+    assert len(planned.trials) == 16
+    assert len(planned.states) == 1 + 4 + 16
+    found = reckoned(planned)
+    assert found.planned.training_tokens / found.pretrained_once.training_tokens < 0.65
+    assert planned_share("three-stages") < 0.65
+
+
+def test_infinite_schedules_pass_from_stage_to_stage_without_re_warming():
+    planned = plan("three-datasets")
+    (trial,) = [
+        trial for trial in planned.trials if trial.label == "schedule=infinite_cosine,seed=0"
+    ]
+    first, second, third = (planned.states[end].config for end in trial.stage_ends)
+    held = (3e-4 + 3e-5) / 2
+    assert first.lr(first.end_step) == second.lr(0) == second.lr(second.end_step) == third.lr(0)
+    assert third.lr(0) == pytest.approx(held)
+    assert third.lr(third.end_step) == pytest.approx(3e-5)
