@@ -13,15 +13,12 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from analysis import charts, labels, story, tables, theme
+from analysis import charts, labels, slices, story, tables, theme
+from analysis.dips import dip_table
 from analysis.load import Sweep, load_sweep
-from analysis.measures import (
-    anchor,
-    csv_table,
-    dip_table,
-    settings_table,
-    trial_table,
-)
+from analysis.measures import csv_table, trial_table
+from analysis.question import question
+from analysis.settings import anchor, settings_table
 from cpt.records import StatusWord, SweepDir, write_text
 
 
@@ -49,7 +46,7 @@ def write_report(sweep_dir: Path) -> Path:
 def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     """The page as text."""
     center = anchor(sweep)
-    settings = settings_table(trials, center)
+    settings = settings_table(sweep, trials, center)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"),
         autoescape=True,
@@ -61,7 +58,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         plan=sweep.plan,
         plotly=get_plotlyjs(),
         config=theme.CONFIG,
-        question=story.question(sweep),
+        question=question(sweep),
         progress=progress(sweep, trials),
         findings=story.findings(sweep, trials, settings, center),
         middle=labels.center_name(sweep),
@@ -71,10 +68,10 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         settings=tables.settings_summary(sweep, settings, center),
         several_seeds=trials["seed"].nunique() > 1,
         trials=tables.trials_table(sweep, trials, settings, center),
-        axes=charts.axis_charts(sweep, trials, center),
-        dips=charts.dip_charts(sweep, trials, center),
+        axes=slices.axis_charts(sweep, trials, center),
+        dips=slices.dip_charts(sweep, trials, center),
         dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
-        rates=charts.rate_charts(sweep, trials, center),
+        rates=slices.rate_charts(sweep, trials, center),
         pretraining=charts.pretraining_chart(sweep),
         datasets=tables.datasets_table(sweep.plan),
         states=tables.states_table(sweep),

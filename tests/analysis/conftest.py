@@ -108,7 +108,7 @@ def write_plan(
         )
     }
     plan = {
-        "version": 1,
+        "version": 2,
         "name": name,
         "design": design,
         "axes": dict(axes),
@@ -119,8 +119,13 @@ def write_plan(
         "sequence_length": 128,
         "global_batch_size": 32,
         "precision": "fp32",
-        "trials": list(trials),
-        "states": list(states),
+        "stages": [
+            {"role": role, "dataset": dataset, "steps": 100, "tokens": 100 * TOKENS_PER_STEP}
+            for role, dataset in (("d0", "prose"), ("d1", "code"))
+        ],
+        "trials": [{**trial, "stage_ends": trial["states"]} for trial in trials],
+        "states": [_whole_stage(state) for state in states],
+        "stopping": {"type": "none"},
         "tokens": {
             "alone": alone,
             "pretrained_once": last + upstream,
@@ -139,6 +144,19 @@ def write_plan(
     sweep_dir = storage / "sweeps" / name
     write_json(sweep_dir / "plan.json", plan)
     return sweep_dir
+
+
+def _whole_stage(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A planned state that is trained from the beginning of its stage to the end."""
+    return {
+        "base": None,
+        "role": {"upstream": "d0", "downstream": "d1", "from_scratch": None}[state["stage"]],
+        "first_step": 0,
+        "horizon_steps": state["steps"],
+        "ends_stage": True,
+        "stage_tokens": state["tokens"],
+        **state,
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

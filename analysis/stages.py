@@ -1,0 +1,50 @@
+"""A trial's path, stage by stage: which state's rows show each stage, and where it begins."""
+
+import pandas as pd
+
+from analysis.load import Sweep
+
+
+def stage_table(sweep: Sweep) -> pd.DataFrame:
+    """One row a trial and stage, in the order of the trials and of their stages.
+
+    Returns:
+        `trial`; `stage`: 0 for pre-training, 1 for the first stage after it and for the only one
+        of a baseline from random weights; `state`: the stage's end; `reached`: the state whose
+        curve stands for the stage, the last of it that has rows (its end where none has); `role`
+        of the data set it trains on (empty from scratch); `steps`; `tokens` of the stage;
+        `before`: tokens between the end of pre-training and the stage's beginning (negative for
+        pre-training itself).
+    """
+    begun = set(sweep.evals["state"]) | set(sweep.train["state"])
+    rows = []
+    for _, trial in sweep.trials.iterrows():
+        before, stage = 0, 1
+        path = list(trial["path"])
+        for end in trial["stage_ends"]:
+            segment = path[: path.index(end) + 1]
+            path = path[len(segment) :]
+            planned = sweep.states.loc[end]
+            tokens = int(planned["stage_tokens"])
+            upstream = planned["stage"] == "upstream"
+            rows.append(
+                {
+                    "trial": trial["trial"],
+                    "stage": 0 if upstream else stage,
+                    "state": end,
+                    "reached": next((one for one in reversed(segment) if one in begun), end),
+                    "role": planned["role"],
+                    "steps": planned["steps"],
+                    "tokens": tokens,
+                    "before": -tokens if upstream else before,
+                }
+            )
+            if not upstream:
+                before += tokens
+                stage += 1
+    return pd.DataFrame(rows)
+
+
+def boundaries(stages: pd.DataFrame) -> list[int]:
+    """Tokens after pre-training at which a stage ends and another begins, of any trial drawn."""
+    return sorted(set(stages.loc[stages["stage"] > 1, "before"]))
