@@ -15,12 +15,12 @@ from analysis import labels, theme
 from analysis.load import Sweep
 from analysis.measures import whole_sets
 from analysis.settings import around
-from analysis.stages import stage_table
+from analysis.stages import from_beginning, stage_table
 
 MAX_POINTS = 400
 """A drawn curve of training rows has at most so many points; evaluations are drawn all."""
 
-CHOICE = ["trial", "status", "curve", "color", "central", "from_scratch"]
+CHOICE = ["trial", "setting", "status", "curve", "color", "central", "from_scratch"]
 
 
 def along_axis(
@@ -80,7 +80,7 @@ def loss_curves(
         chosen: A choice of curves.
         stage: Only this stage after pre-training, counted from 1; a baseline from random weights
             has only one, which is taken for any. None: all of them.
-        upstream: Pre-training too.
+        upstream: Pre-training too; tokens then count from its beginning.
 
     Returns:
         The columns of `CHOICE`, `stage`, `state`, `steps` (of the stage), `role`, `step` (in the
@@ -113,7 +113,7 @@ def lr_curves(
     """
     updates = sweep.train[["state", "step", "tokens", "lr"]]
     rows = _placed(sweep, chosen, updates, stage, upstream=upstream)
-    first = rows.groupby("curve", sort=False)["trial"].transform("first")
+    first = rows.groupby("setting", sort=False)["trial"].transform("first")
     return thinned(rows[rows["trial"] == first], ["trial", "stage"])
 
 
@@ -121,10 +121,10 @@ def _placed(
     sweep: Sweep, chosen: pd.DataFrame, rows: pd.DataFrame, stage: int | None, *, upstream: bool
 ) -> pd.DataFrame:
     """Rows of the chosen trials' stages, `tokens` counted as `loss_curves` says."""
-    stages = stage_table(sweep).drop(columns=["state", "role", "tokens"])
-    named = chosen[CHOICE].merge(stages.rename(columns={"reached": "state"}), on="trial")
-    if not upstream:
-        named = named[named["stage"] > 0]
+    stages = stage_table(sweep)
+    stages = from_beginning(stages) if upstream else stages[stages["stage"] > 0]
+    stages = stages.drop(columns=["state", "role", "tokens"]).rename(columns={"reached": "state"})
+    named = chosen[CHOICE].merge(stages, on="trial")
     if stage is not None:
         named = named[(named["stage"] == stage) | named["from_scratch"]].assign(before=0)
     placed = named.merge(rows, on="state")

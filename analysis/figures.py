@@ -1,6 +1,7 @@
 """Pictures of curves: losses and learning rates against tokens, drawn from `analysis.curves`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ def loss_figure(
     *,
     first_share: float | None = None,
     x_title: str = X_STAGE,
-    boundaries: Sequence[float] = (),
+    marks: Mapping[int, str] | None = None,
 ) -> go.Figure:
     """Loss on one set against tokens; the dashed line is the loss that training started from.
 
@@ -33,14 +34,14 @@ def loss_figure(
         role: d0, d1, ...
         first_share: Draws only this first share of each stage, tokens on a logarithmic scale.
         x_title: What the tokens count.
-        boundaries: Tokens at which a stage ends and the next begins.
+        marks: Tokens at which stages begin, to the names of their data sets.
     """
     drawn = theme.figure(x_title=x_title, y_title=Y_LOSS)
     curves = curves[curves["role"] == role]
     start = curves["start"].dropna().unique()
     if first_share is not None:
         curves = curves[(curves["step"] > 0) & (curves["step"] <= first_share * curves["steps"])]
-        ticks = _ticks_of_tokens(curves["tokens"])
+        ticks = _round_numbers(curves["tokens"])
         drawn.update_xaxes(
             type="log", tickvals=ticks, ticktext=[labels.amount(tick) for tick in ticks]
         )
@@ -54,7 +55,7 @@ def loss_figure(
         drawn.update_yaxes(range=_span(curves["loss"].min(), settled.max()))
     if len(start):
         drawn.add_hline(y=start.mean(), line={"color": theme.MUTED, "dash": "dash", "width": 1.2})
-    return _marked(drawn, boundaries)
+    return _marked(drawn, marks or {})
 
 
 def lr_figure(
@@ -62,7 +63,7 @@ def lr_figure(
     *,
     first_share: float | None = None,
     x_title: str = X_STAGE,
-    boundaries: Sequence[float] = (),
+    marks: Mapping[int, str] | None = None,
     height: int = 260,
 ) -> go.Figure:
     """Learning rate against tokens, of whole stages or their first share."""
@@ -72,14 +73,34 @@ def lr_figure(
         curves = curves[curves["step"] <= first_share * curves["steps"]]
     for _, rows in curves.groupby("trial", sort=False):
         drawn.add_trace(_line(rows, "lr", "%{y:.3g}"))
-    return _marked(drawn, boundaries)
+    return _marked(drawn, marks or {})
 
 
-def _marked(drawn: go.Figure, boundaries: Sequence[float]) -> go.Figure:
-    """A figure with a line wherever a stage ends and the next begins."""
-    for tokens in boundaries:
-        drawn.add_vline(x=tokens, line={"color": theme.PALE, "width": 1.2}, layer="below")
+def _marked(drawn: go.Figure, marks: Mapping[int, str]) -> go.Figure:
+    """A figure with a line where each stage begins and its name above; one stage needs neither."""
+    if len(marks) < 2:
+        return drawn
+    for index, (tokens, name) in enumerate(marks.items()):
+        if index:
+            drawn.add_vline(x=tokens, line={"color": theme.PALE, "width": 1.2}, layer="below")
+        drawn.add_annotation(
+            x=tokens,
+            y=1,
+            yref="paper",
+            text=name,
+            showarrow=False,
+            xanchor="left",
+            yanchor="bottom",
+            font={"size": 11, "color": theme.MUTED},
+        )
+    drawn.update_layout(margin={"t": 22})
     return drawn
+
+
+def log_ticks(values: pd.Series) -> dict[str, Any]:
+    """An axis' settings for a logarithmic scale with round numbers written plainly."""
+    ticks = _round_numbers(values)
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def _line(rows: pd.DataFrame, values: str, number: str) -> go.Scatter:
@@ -107,13 +128,14 @@ def _line(rows: pd.DataFrame, values: str, number: str) -> go.Scatter:
     )
 
 
-def _ticks_of_tokens(tokens: pd.Series) -> list[float]:
-    """Round numbers, 1, 2 and 5 times the powers of ten, within the range of `tokens`."""
-    if tokens.empty:
+def _round_numbers(values: pd.Series) -> list[float]:
+    """Round numbers, 1, 2 and 5 times the powers of ten, within the range of `values`."""
+    if values.empty:
         return []
-    powers = range(int(np.log10(tokens.min())), int(np.log10(tokens.max())) + 1)
+    low, high = float(values.min()), float(values.max())
+    powers = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
     ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    return [tick for tick in ticks if tokens.min() <= tick <= tokens.max()]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _span(low: float, high: float) -> tuple[float, float]:

@@ -70,10 +70,10 @@ def value_label(axis: str, value: Any) -> str:
         kind, bracket, fields = value.partition("(")
         return SCHEDULES.get(kind, kind.replace("_", " ")) + bracket + fields
     if axis.endswith("_fraction"):
-        return f"{100 * value:.4g}%"
+        return f"{100 * value:.3g}%"
     if factor(axis) == "token_budget":
         return amount(value)
-    return f"{value:.4g}"
+    return f"{value:g}" if isinstance(value, int) else f"{value:.3g}"
 
 
 def baseline_label(baseline: str) -> str:
@@ -154,7 +154,9 @@ def duration(seconds: float) -> str:
 
 
 def listing(names: list[str]) -> str:
-    """Names as a sentence lists them: `a, b and c`."""
+    """Names as a sentence lists them: `a, b and c`; with semicolons where a name has a comma."""
     if len(names) < 2:
         return "".join(names)
+    if any(", " in name for name in names):
+        return f"{'; '.join(names[:-1])}; and {names[-1]}"
     return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -56,8 +56,8 @@ def _runs(sweep: Sweep, upstream: list[str]) -> dict[str, str]:
     names, seeds = {}, {}
     for state in upstream:
         users = plain[[state in path for path in plain["path"]]]
-        schedules = users["schedule"].dropna().unique() if "schedule" in users else []
-        told = [labels.value_label("schedule", schedule) for schedule in schedules]
+        schedules = users["schedule"].dropna() if "schedule" in users else pd.Series(dtype=object)
+        told = [labels.value_label("schedule", schedule) for schedule in schedules.unique()]
         names[state] = labels.listing(told)
         seeds[state] = tuple(sorted(users["seed"].unique()))
     identities = [(names[state], seeds[state]) for state in upstream]

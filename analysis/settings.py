@@ -49,7 +49,10 @@ def around(trials: pd.DataFrame, axis: str, center: Mapping[str, Any]) -> pd.Dat
 
 def agrees(values: pd.Series, value: Any) -> pd.Series:
     """Where a factor has this value, or where one of the two has no meaning."""
-    return (values == value) | values.isna() | (value is None)
+    if value is None:
+        return pd.Series(data=True, index=values.index)
+    same: pd.Series = values == value
+    return same | values.isna()
 
 
 def settings_table(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from analysis.chart import Chart, Panel, keys_of, panel, stopped_note
 from analysis.curves import against_baselines, along_axis, loss_curves, lr_curves
 from analysis.dips import newest_role
 from analysis.load import Sweep
-from analysis.stages import boundaries, stage_table
+from analysis.stages import beginnings
 
 DIP_SHARE = 0.15
 """The first share of the stage that the zoom on the dip shows."""
@@ -58,8 +58,10 @@ def axis_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
             f"{_rest(center, axis)}; the thick curve is the {middle}'s, the dashed line the loss "
             "before the first update, dotted curves are not complete."
         )
+        if axis == "token_budget" and _shares_beginning(sweep, chosen):
+            caption += " The curves share one beginning, which each leaves for its own ending."
         if sweep.several_stages:
-            caption += " Vertical lines: one stage ends and the next begins."
+            caption += " At each vertical line the next stage begins."
         caption += stopped_note(chosen)
         if len(panels) > curves:
             caption += (
@@ -108,7 +110,7 @@ def rate_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
             else:
                 curves = lr_curves(sweep, chosen)
                 drawn = figures.lr_figure(
-                    curves, x_title=_x_title(sweep), boundaries=_boundaries(sweep, chosen)
+                    curves, x_title=x_title(sweep), marks=beginnings(sweep, chosen)
                 )
             if len(curves):
                 charts.append(
@@ -124,10 +126,8 @@ def _loss_panels(sweep: Sweep, chosen: pd.DataFrame, stage: int | None = None) -
         return []
     roles = [role for role in sweep.roles if _evolves(curves, role)]
     if stage is None:
-        marks, x_title = _boundaries(sweep, chosen), _x_title(sweep)
-        drawn = [
-            figures.loss_figure(curves, role, x_title=x_title, boundaries=marks) for role in roles
-        ]
+        marks, counted = beginnings(sweep, chosen), x_title(sweep)
+        drawn = [figures.loss_figure(curves, role, x_title=counted, marks=marks) for role in roles]
     else:
         drawn = [figures.loss_figure(curves, role, first_share=DIP_SHARE) for role in roles]
     return [
@@ -142,12 +142,15 @@ def _evolves(curves: pd.DataFrame, role: str) -> bool:
     return rows.empty or bool((rows["step"] > 0).any()) or not (curves["step"] > 0).any()
 
 
-def _boundaries(sweep: Sweep, chosen: pd.DataFrame) -> list[int]:
-    stages = stage_table(sweep)
-    return boundaries(stages[stages["trial"].isin(chosen["trial"])])
+def _shares_beginning(sweep: Sweep, chosen: pd.DataFrame) -> bool:
+    """Whether trials go through one state in the midst of a stage."""
+    trunks = set(sweep.states.index[~sweep.states["ends_stage"].astype(bool)])
+    through = [state for path in chosen["path"] for state in set(path) & trunks]
+    return len(through) > len(set(through))
 
 
-def _x_title(sweep: Sweep) -> str:
+def x_title(sweep: Sweep) -> str:
+    """What the tokens of curves over all stages after pre-training count."""
     return figures.X_PATH if sweep.several_stages else figures.X_STAGE
 
 

@@ -45,6 +45,25 @@ def stage_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def boundaries(stages: pd.DataFrame) -> list[int]:
-    """Tokens after pre-training at which a stage ends and another begins, of any trial drawn."""
-    return sorted(set(stages.loc[stages["stage"] > 1, "before"]))
+def from_beginning(stages: pd.DataFrame) -> pd.DataFrame:
+    """The same table with `before` counted from the first step of each trial's path."""
+    first = stages.groupby("trial")["before"].transform("min")
+    return stages.assign(before=stages["before"] - first)
+
+
+def beginnings(sweep: Sweep, chosen: pd.DataFrame, *, upstream: bool = False) -> dict[int, str]:
+    """Where stages of the chosen trials begin: tokens to the name of the stage's data set.
+
+    Args:
+        sweep: For paths and names.
+        chosen: Has a column `trial`.
+        upstream: Count from the beginning of pre-training, else from its end.
+    """
+    stages = stage_table(sweep)
+    stages = stages[stages["trial"].isin(chosen["trial"]) & (stages["role"] != "")]
+    stages = from_beginning(stages) if upstream else stages[stages["stage"] > 0]
+    placed = stages.sort_values("before", kind="stable")
+    return {
+        int(tokens): sweep.dataset(role)
+        for tokens, role in zip(placed["before"], placed["role"], strict=True)
+    }

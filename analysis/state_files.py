@@ -120,7 +120,7 @@ class StateFolders:
     ) -> list[Row]:
         """`after`: the states that go on from this one; a base among them is a damaged chain."""
         files = self.files(state)
-        base = files.configuration and files.configuration.base
+        base = None if files.configuration is None else files.configuration.base
         if base is None or base in {state, *after}:
             return own(files)
         stop = self.stop_step(base)
