@@ -46,7 +46,8 @@ class Sweep:
             `ends_stage` (else it is a shared beginning), `tokens` (that it trains itself),
             `stage_tokens` (since the beginning of the stage), `parent` (empty: random weights),
             `base` (state of the same stage that it goes on from; empty: none), `status`,
-            `reason`, `step`, `final_window_steps` (NaN before it has a configuration).
+            `reason`, `step`, `gap` (evaluations up to this step may be missing, since a base's
+            folder is; 0: none are), `final_window_steps` (NaN before it has a configuration).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
             whole set. Losses in nats per token. Every state has the rows of its whole stage.
@@ -149,6 +150,7 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
             "status": PENDING,
             "reason": files.damage,
             "step": 0,
+            "gap": folders.gap(state["state"]),
             "final_window_steps": (
                 float("nan") if config is None else config.evaluation.final_window_steps
             ),

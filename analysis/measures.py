@@ -45,6 +45,8 @@ def measure_names(roles: Sequence[str]) -> list[str]:
 def final_losses(sweep: Sweep) -> pd.DataFrame:
     """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
     complete = sweep.states[sweep.states["status"] == StatusWord.COMPLETE]
+    # A window without those of its evaluations that lay in a lost folder would be another measure.
+    complete = complete[complete["gap"] <= complete["steps"] - complete["final_window_steps"]]
     planned = complete[["steps", "final_window_steps"]].reset_index()
     rows = whole_sets(sweep).merge(planned, on="state")
     window = rows[rows["step"] > rows["steps"] - rows["final_window_steps"]]

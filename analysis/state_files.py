@@ -15,6 +15,8 @@ program stays readable.
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,6 +79,7 @@ class StateFiles:
         configuration: None before the state was first started, or where it cannot be read.
         status: The same of status.json.
         damage: Which file cannot be read and why, in one sentence; empty where all can.
+        evaluated: Whether the evaluations and the names of their sets can be read.
         evals: The folder's own current rows, each with `corpus`, the id of its held-out set.
         train: The folder's own current rows.
     """
@@ -84,6 +87,7 @@ class StateFiles:
     configuration: Configuration | None
     status: StatusFile | None
     damage: str
+    evaluated: bool
     evals: list[Row]
     train: list[Row]
 
@@ -109,28 +113,37 @@ class StateFolders:
 
     def evals(self, state: str) -> list[Row]:
         """Evaluations of the whole stage up to this state, in the order of their steps."""
-        return self._curve(state, lambda files: files.evals, frozenset())
+        return self._curve(state, lambda files: files.evals)
 
     def train(self, state: str) -> list[Row]:
         """Updates of the whole stage up to this state, in the order of their steps."""
-        return self._curve(state, lambda files: files.train, frozenset())
+        return self._curve(state, lambda files: files.train)
 
-    def _curve(
-        self, state: str, own: Callable[[StateFiles], list[Row]], after: frozenset[str]
-    ) -> list[Row]:
-        """`after`: the states that go on from this one; a base among them is a damaged chain."""
-        files = self.files(state)
-        base = None if files.configuration is None else files.configuration.base
-        if base is None or base in {state, *after}:
-            return own(files)
-        stop = self.stop_step(base)
-        before = self._curve(base, own, after | {state})
-        if stop is None:
-            return [*before, *own(files)]
-        return [
-            *(row for row in before if row["step"] <= stop),
-            *(row for row in own(files) if row["step"] > stop),
-        ]
+    def gap(self, state: str) -> int:
+        """The step up to which evaluations may be missing; 0 where every base can be read."""
+        missing = [base for base in self._chain(state)[1:] if not self.files(base).evaluated]
+        return max((self.stop_step(base) or 0 for base in missing), default=0)
+
+    def _chain(self, state: str) -> list[str]:
+        """The state, its base, the base's base ...; a base that comes round again ends it."""
+        chain: list[str] = []
+        name: str | None = state
+        while name is not None and name not in chain:
+            chain.append(name)
+            configuration = self.files(name).configuration
+            name = None if configuration is None else configuration.base
+        return chain
+
+    def _curve(self, state: str, own: Callable[[StateFiles], list[Row]]) -> list[Row]:
+        chain = self._chain(state)
+        rows: list[Row] = []
+        end = math.inf
+        for name, base in itertools.zip_longest(chain, chain[1:]):
+            stop = None if base is None else self.stop_step(base)
+            begin = -math.inf if stop is None else stop
+            rows = [row for row in own(self.files(name)) if begin < row["step"] <= end] + rows
+            end = min(end, math.inf if stop is None else stop)
+        return rows
 
     def stop_step(self, state: str) -> int | None:
         """The last step of a base; None where neither its configuration nor the plan knows it."""
@@ -159,6 +172,7 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
         configuration=configuration,
         status=status,
         damage=f"damaged: states/{state}/{damage}" if damage else "",
+        evaluated=configuration is not None and not broken_evals,
         evals=[
             {**row, "corpus": held_out[row["dataset"]]}
             for row in evals
