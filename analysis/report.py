@@ -51,6 +51,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     """The page as text."""
     center = anchor(sweep)
     settings = settings_table(sweep, trials, center)
+    matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
     axes = slices.axis_charts(sweep, trials, center)
     rates = slices.rate_charts(sweep, trials, center)
     if slices.swept(sweep) and not slices.slices(sweep, trials, center):
@@ -78,8 +79,8 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         several_seeds=trials["seed"].nunique() > 1,
         trials=tables.trials_table(sweep, trials, settings, center),
         path=path_chart(sweep, trials, center),
-        matrices=heat_tables(sweep, trials, center) if sweep.several_stages else [],
-        unannealed=bool((sweep.states["steps"] < sweep.states["horizon_steps"]).any()),
+        matrices=matrices,
+        unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
         matrix_table=matrix_of_trials(sweep),
         scatters=scatter.scatter_charts(sweep, trials, settings, center),
         axes=axes,
