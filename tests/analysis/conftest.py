@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,19 @@ def _planned(
 def quickstart(tmp_path: Path) -> Callable[..., Path]:
     """Writes a plausible sweep below `tmp_path`; takes the arguments of `write_quickstart`."""
     return lambda **arguments: write_quickstart(tmp_path, **arguments)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A Chromium; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if program is None:
+        pytest.skip("no chromium on the path")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

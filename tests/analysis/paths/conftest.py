@@ -47,8 +47,10 @@ class PathTree:
         reason: str = "",
         lr: Callable[[int], float] = lambda step: 1e-3,
         label: str = "",
+        scratch: bool = False,
     ) -> str:
         """One state; `stage` counts from 0, pre-training; `evals` maps a set to (step, loss)."""
+        kind = "from_scratch" if scratch else "downstream" if stage else "upstream"
         steps = self.steps if steps is None else steps
         horizon = steps if horizon is None else horizon
         if planned:
@@ -57,8 +59,8 @@ class PathTree:
                 "label": label or name,
                 "parent": parent,
                 "base": base,
-                "stage": "downstream" if stage else "upstream",
-                "role": ROLES[stage],
+                "stage": kind,
+                "role": None if scratch else ROLES[stage],
                 "first_step": first,
                 "steps": steps,
                 "horizon_steps": horizon,
