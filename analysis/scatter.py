@@ -26,9 +26,9 @@ def scatter_charts(
 ) -> list[Chart]:
     """Forgetting, then adaptation, against every axis that has no slice around the centre."""
     sliced = slices(sweep, trials, center)
-    axes = [axis for axis in swept(sweep) if axis not in sliced]
     points = settings[(settings["baseline"] == "") & settings["forgetting"].notna()]
-    if not axes or points.empty:
+    axes = [axis for axis in swept(sweep) if axis not in sliced and points[axis].nunique() > 1]
+    if not axes:
         return []
     told = [
         hover(labels.setting_label(sweep, row.to_dict(), center), row, center, sweep.roles)

@@ -17,6 +17,7 @@ def stage_table(sweep: Sweep) -> pd.DataFrame:
         pre-training itself).
     """
     begun = set(sweep.evals["state"]) | set(sweep.train["state"])
+    states = sweep.states.to_dict("index")
     rows = []
     for _, trial in sweep.trials.iterrows():
         before, stage = 0, 1
@@ -24,7 +25,7 @@ def stage_table(sweep: Sweep) -> pd.DataFrame:
         for end in trial["stage_ends"]:
             segment = path[: path.index(end) + 1]
             path = path[len(segment) :]
-            planned = sweep.states.loc[end]
+            planned = states[end]
             tokens = int(planned["stage_tokens"])
             upstream = planned["stage"] == "upstream"
             rows.append(
