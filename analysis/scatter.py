@@ -12,6 +12,7 @@ from analysis.figures import log_ticks
 from analysis.load import Sweep
 from analysis.plane import hover
 from analysis.slices import slices, swept
+from cpt.records import StatusWord
 
 EFFICIENT = "not beaten on both"
 BEATEN = "beaten"
@@ -40,6 +41,9 @@ def scatter_charts(
         "One point for each setting, against one factor at a time while all the others vary too: "
         "the scatter around a trend is what the other factors do. One scale for all factors."
     )
+    stopped = int((trials["status"] == StatusWord.STOPPED).sum())
+    if stopped:
+        caption += f" Trials that were stopped early ({stopped}) have no point."
     return [
         Chart(
             title,

@@ -62,7 +62,9 @@ def findings(
             ),
         ]
     found = _extremes(sweep, continued)
-    found += _replay(sweep, trials, dict(center))
+    for axis in center:
+        if labels.factor(axis) == "replay_fraction":
+            found += _replay(sweep, trials, center, axis)
     found.append(_efficient(continued))
     found.append(_mean_loss(continued))
     found += [_from_scratch(sweep, row, continued) for _, row in scratch.iterrows()]
@@ -159,15 +161,13 @@ def _fall(sweep: Sweep, most: pd.Series) -> str:
     return f"The losses on {sets} fall by {gained} on average, to {reached}"
 
 
-def _replay(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[Finding]:
+def _replay(
+    sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any], axis: str
+) -> list[Finding]:
     """What replay bought around the centre, against none at all."""
-    if "replay_fraction" not in center:
-        return []
     complete = trials[trials["mean_loss"].notna()]
-    slice_ = around(complete, "replay_fraction", center)
-    means = slice_.groupby(slice_["replay_fraction"].astype(float))[
-        ["forgetting", "adaptation"]
-    ].mean()
+    slice_ = around(complete, axis, center)
+    means = slice_.groupby(slice_[axis].astype(float))[["forgetting", "adaptation"]].mean()
     if 0.0 not in means.index or len(means) < 2:
         return []
     none = means.loc[[0.0]].iloc[0]
@@ -183,7 +183,7 @@ def _replay(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[
     )
     return [
         Finding(
-            "What replay buys",
+            f"What {labels.axis_label(axis)} buys",
             f"Forgetting goes from {labels.change(none['forgetting'])} without replay to "
             f"{forgetting}; adaptation from {labels.loss(none['adaptation'])} to {adaptation}. "
             f"All else as in the {labels.center_name(sweep)}.",

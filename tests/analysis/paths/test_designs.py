@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis import curves, endpoints, labels, pretraining, scatter, slices
+from analysis import curves, endpoints, labels, pretraining, scatter, slices, story
 from analysis.load import load_sweep
 from analysis.measures import trial_table
 from analysis.question import question
@@ -140,6 +140,20 @@ def test_pretrainings_of_one_seed_are_told_apart_by_their_schedule(three_stages)
 )
 def test_axes_and_values_are_written_for_readers(axis, value, name, text):
     assert (labels.axis_label(axis), labels.value_label(axis, value)) == (name, text)
+
+
+def test_what_replay_in_one_stage_buys_is_said_of_that_stage(two_sets):
+    two_sets.state("up", 0)
+    for index, replay in enumerate((0, 0.5)):
+        losses = {"wiki": [(0, 2.0), (100, 2.5 - replay / 2)], "code": [(0, 3.0), (100, 2.0)]}
+        two_sets.state(f"s{index}", 1, losses, parent="up")
+        factors = {"code.replay_fraction": replay}
+        two_sets.trial(f"t{index}", ["up", f"s{index}"], center=not index, **factors)
+    axis = {"code.replay_fraction": [0, 0.5]}
+    sweep, trials, center = measure(two_sets.write(axis, {"code.replay_fraction": 0}))
+    found = story.findings(sweep, trials, settings_table(sweep, trials, center), center)
+    (told,) = [one.text for one in found if one.title == "What replay on code buys"]
+    assert told.startswith("Forgetting goes from +0.500 without replay to +0.250 (50%)")
 
 
 def test_a_list_of_names_with_commas_is_parted_by_semicolons():

@@ -3,9 +3,11 @@
 import pytest
 
 from analysis import curves, slices, story
+from analysis.every_trial import every_trial_charts
 from analysis.load import load_sweep
 from analysis.measures import measure_names, trial_table
 from analysis.report import write_report
+from analysis.scatter import scatter_charts
 from analysis.settings import anchor, settings_table
 
 STOPPED = ["max_lr=0.00075", "max_lr=0.0015", "max_lr=0.012"]
@@ -71,6 +73,24 @@ def test_the_table_says_where_and_why(stopped):
     page = write_report(stopped).read_text(encoding="utf-8")
     assert "stopped: step 60 of 100, d1_loss ranked 4 of 5 at 600 tokens" in page
     assert "2 of 5 trials complete; 3 stopped" in page
+
+
+def test_among_all_trials_of_a_random_design_they_say_so(two_sets):
+    losses = {"wiki": [(0, 2.0), (100, 2.1)], "code": [(0, 3.0), (100, 2.0)]}
+    two_sets.state("up", 0)
+    for index, status in enumerate(["complete", "complete", "stopped"]):
+        two_sets.state(f"s{index}", 1, losses, parent="up", status=status)
+        factors = {"max_lr": 1e-3 * (index + 1), "warmup_fraction": 0.01 * index}
+        two_sets.trial(f"t{index}", ["up", f"s{index}"], **factors)
+    axes = {"max_lr": [1e-3, 2e-3, 3e-3], "warmup_fraction": [0, 0.01, 0.02]}
+    sweep = load_sweep(two_sets.write(axes, None, "random"))
+    trials, center = trial_table(sweep), anchor(sweep)
+    settings = settings_table(sweep, trials, center)
+    (chart,), _ = every_trial_charts(sweep, trials, settings)
+    assert [key.name for key in chart.keys] == ["no final loss (stopped)", "not beaten on both"]
+    assert "Of 3 trials drawn here 1 was stopped early" in chart.caption
+    _, adaptation = scatter_charts(sweep, trials, settings, center)
+    assert "stopped early (1) have no point" in adaptation.caption
 
 
 def test_a_trial_that_was_stopped_in_an_earlier_stage_is_stopped(tree):
