@@ -51,7 +51,8 @@ def path_chart(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) ->
     caption = (
         f"Pre-training and every stage after it, for {what}; the thick curve is the {middle}'s. "
         "At each vertical line the next data set begins. The dashed line is the pre-trained "
-        "model's loss; losses of early pre-training lie above the scale."
+        "model's loss, a mean where there are several; losses of early pre-training lie above "
+        "the scale."
         f"{stopped_note(chosen)}"
     )
     return Chart("", caption, keys_of(chosen), panels)
