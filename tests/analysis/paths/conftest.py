@@ -278,7 +278,6 @@ def write_three_stages(storage: Path, steps: int = 200) -> Path:
                 "german": [(0, 3.4)],
             },
             parent=f"up-{kind}",
-            horizon=steps if kind == "cosine" else int(1.2 * steps),
             lr=_rate(kind, steps, 1),
         )
         made.state(

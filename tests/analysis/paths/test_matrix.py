@@ -114,6 +114,23 @@ def test_a_boundary_of_a_schedule_that_goes_on_is_unannealed(path):
     assert matrix.groupby("boundary")["annealed"].first().tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("ends", "begins", "later", "annealed"),
+    [
+        pytest.param(2e-3, 2e-3, 2e-4, False, id="goes on at the rate it holds"),
+        pytest.param(2e-4, 2e-4, 2e-4, True, id="stays at the floor"),
+        pytest.param(2e-4, 0.0, 2e-4, True, id="re-warms"),
+    ],
+)
+def test_whether_a_schedule_goes_on_is_seen_in_the_rates(tree, ends, begins, later, annealed):
+    tree.state("up", 0, lr=lambda step: 1e-4)
+    tree.state("one", 1, ONE, parent="up", lr=lambda step: ends)
+    tree.state("two", 2, TWO, parent="one", lr=lambda step: later if step else begins)
+    tree.trial("a", ["up", "one", "two"], center=True, schedule="wsd")
+    matrix = matrix_table(load(tree))
+    assert matrix.groupby("boundary")["annealed"].first().tolist() == [True, annealed, True]
+
+
 def test_what_was_not_evaluated_is_missing(tree):
     tree.state("up", 0)
     tree.state("one", 1, {"wiki": [(0, 2.0)], "code": [(0, 3.0)]}, status="running", step=40)
@@ -136,7 +153,7 @@ def test_the_page_shows_one_matrix_a_schedule_on_one_scale(three_stages):
     assert [table.title for table in tables] == ["Cosine", "Infinite cosine", "WSD"]
     notes = {table.title: [note for _, note, _ in table.rows] for table in tables}
     assert notes["Cosine"] == ["", "", ""]
-    assert notes["WSD"] == ["", "un-annealed", ""]
+    assert notes["WSD"] == ["un-annealed", "un-annealed", ""]
     shares = [cell.share for table in tables for _, _, cells in table.rows for cell in cells]
     assert max(shares) == 1.0
     cells = tables[0].rows[1][2]
