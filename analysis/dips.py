@@ -9,8 +9,7 @@ from analysis.measures import whole_sets
 
 def newest_role(sweep: Sweep) -> str:
     """The role of the data set that the last stage brings."""
-    last = str(sweep.plan["stages"][-1]["role"])
-    return last if last in sweep.roles[1:] else sweep.roles[-1]
+    return str(sweep.plan["stages"][-1]["role"])
 
 
 def dip_table(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:

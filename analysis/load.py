@@ -242,6 +242,5 @@ def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
 
 
 def _datasets_by_role(plan: Mapping[str, Any]) -> dict[str, str]:
-    """Role to name; a sweep that goes on with its only data set has that as D0 and as D1."""
-    names = {dataset["role"]: name for name, dataset in plan["datasets"].items()}
-    return {"d1": names["d0"], **names}
+    """Role to name; a data set that several stages train on has the role of each of them."""
+    return {stage["role"]: stage["dataset"] for stage in plan["stages"]}

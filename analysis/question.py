@@ -21,11 +21,8 @@ def question(sweep: Sweep) -> str:
 def _stage(sweep: Sweep, stage: int) -> tuple[str, str]:
     """What a stage trains on, and with how many tokens: one budget or several."""
     planned = sweep.plan["stages"][stage]
-    roles = sweep.roles[stage : stage + 1]
-    # A sweep that goes on with its only data set has that as D0 and as D1.
-    role = next((one for one in roles if sweep.dataset(one) == planned["dataset"]), planned["role"])
     stages = stage_table(sweep)
     continued = stages[(stages["stage"] == stage) & (stages["role"] != "")]
     budgets = sorted(set(continued["tokens"])) or [planned["tokens"]]
     told = labels.listing([labels.amount(budget) for budget in budgets])
-    return f"{planned['dataset']} ({role.upper()})", told
+    return f"{planned['dataset']} ({planned['role'].upper()})", told

@@ -40,7 +40,8 @@ def test_a_sweep_that_goes_on_with_its_only_data_set_has_it_as_d0_and_d1(typed):
     sweep_dir = typed.write()
     plan = json.loads((sweep_dir / "plan.json").read_text())
     del plan["datasets"]["code"]
-    plan["stages"][1] |= {"role": "d0", "dataset": "prose"}
+    plan["datasets"]["prose"]["role"] = "d1"
+    plan["stages"][1]["dataset"] = "prose"
     (sweep_dir / "plan.json").write_text(json.dumps(plan))
     sweep = load_sweep(sweep_dir)
     assert sweep.dataset("d1") == "prose"
