@@ -52,7 +52,7 @@ def against_baselines(
     names = list(baselines["baseline"].unique())
     colors = dict(zip(names, theme.categorical(len(names)), strict=True))
     baselines["curve"] = [
-        labels.curve_name(labels.baseline_label(name), status)
+        labels.curve_name(labels.baseline_label(sweep, name), status)
         for name, status in zip(baselines["baseline"], baselines["status"], strict=True)
     ]
     baselines["color"] = baselines["baseline"].map(colors)

@@ -32,6 +32,16 @@ MEANING_OF_BASELINES = {
     "union": "trains on D0 and D1 together from random weights, with both budgets",
 }
 
+BASELINES_OF_SEVERAL_STAGES = {
+    "downstream_only": "all new data, from scratch",
+    "union": "all data, from scratch",
+}
+
+MEANING_OF_SEVERAL_STAGES = {
+    "downstream_only": "trains on all data sets but D0 from random weights, with their budgets",
+    "union": "trains on all data sets together from random weights, with all budgets",
+}
+
 SCHEDULES = {"wsd": "WSD"}
 
 MINUS = "\N{MINUS SIGN}"
@@ -76,9 +86,19 @@ def value_label(axis: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, int) else f"{value:.3g}"
 
 
-def baseline_label(baseline: str) -> str:
+def baseline_names(sweep: Sweep) -> dict[str, str]:
+    """The names of baselines."""
+    return BASELINES | (BASELINES_OF_SEVERAL_STAGES if sweep.several_stages else {})
+
+
+def baseline_meanings(sweep: Sweep) -> dict[str, str]:
+    """What baselines do, in words."""
+    return MEANING_OF_BASELINES | (MEANING_OF_SEVERAL_STAGES if sweep.several_stages else {})
+
+
+def baseline_label(sweep: Sweep, baseline: str) -> str:
     """The name of a baseline."""
-    return BASELINES.get(baseline, baseline.replace("_", " "))
+    return baseline_names(sweep).get(baseline, baseline.replace("_", " "))
 
 
 def has_center(sweep: Sweep) -> bool:
@@ -100,7 +120,7 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
         center: As `measures.anchor` returns it.
     """
     if trial["baseline"]:
-        return baseline_label(trial["baseline"])
+        return baseline_label(sweep, trial["baseline"])
     if has_center(sweep):
         told = [axis for axis in center if trial[axis] != center[axis]]
     else:

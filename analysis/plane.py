@@ -191,7 +191,7 @@ def _family(
 ) -> tuple[str, str, float]:
     """The family of a setting, its colour and its rank in it."""
     if setting["baseline"]:
-        return labels.baseline_label(setting["baseline"]), theme.INK, 0
+        return labels.baseline_label(sweep, setting["baseline"]), theme.INK, 0
     if sweep.plan["design"] in DESIGNS_WITHOUT_SLICES and not labels.has_center(sweep):
         return SETTING, "var(--cat-0)", 0
     if sweep.plan["design"] == "grid":
