@@ -7,6 +7,7 @@ interrupted, and the same command goes on.
 import contextlib
 import dataclasses
 import enum
+import json
 import signal
 import sys
 import time
@@ -99,7 +100,8 @@ def plan(
     tariff = _measured(planned, say) if measured else given_tariff(spec)
     reckoned = costs(planned, tariff)
     if as_json:
-        out.print_json(data=plan_json(planned, reckoned) | {"unpacked": unpacked})
+        content = plan_json(planned, reckoned) | {"unpacked": unpacked}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
     out.print(plan_page(planned, reckoned, out.width, whole=whole))
     if unpacked:

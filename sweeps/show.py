@@ -123,15 +123,22 @@ def _standing(
 def _unneeded(
     plan_json: Mapping[str, Any], found: Mapping[str, Found], settled: Set[StatusWord]
 ) -> set[str]:
-    """Beginnings that were never started and that fewer than two unfinished states go on from."""
+    """Beginnings that were never started, and that fewer than two unfinished states go on from.
+
+    Unless finished states were trained from them, whose first rows they hold.
+    """
     going_on: Counter[str] = Counter()
+    trained_from = {
+        one.base for one in found.values() if one.status and one.status.status in settled
+    }
     unneeded: set[str] = set()
     for planned in reversed(plan_json["states"]):  # bases stand before what goes on from them
         name, status = planned["state"], found[planned["state"]].status
         if status is not None and status.status in settled:
             continue
         users = 1
-        if status is None and not planned["wanted"] and going_on[name] < 2:
+        is_needed = planned["wanted"] or name in trained_from or going_on[name] > 1
+        if status is None and not is_needed:
             unneeded.add(name)
             users = going_on[name]
         if planned["base"] is not None:

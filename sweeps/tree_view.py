@@ -23,6 +23,8 @@ from sweeps.words import counted, listed, quantity, rate
 MOST_LINES = 48
 MOST_OF_A_RATE = 32
 """Columns of a cell of rates before it goes on below."""
+MOST_OF_VALUES = 26
+"""Characters of a list of numbers before its ends stand for it."""
 WIDE = 140
 """From so many columns on there is room for ids."""
 
@@ -200,10 +202,8 @@ def _settings(branch: Branch, names: Sequence[str], kind: str) -> str:
 
 def _choice(values: Sequence[Any]) -> str:
     shown = [_value(value) for value in values]
-    if len(", ".join(shown)) <= 26:
+    if len(", ".join(shown)) <= MOST_OF_VALUES or any(isinstance(value, str) for value in values):
         return ", ".join(shown)
-    if any(isinstance(value, str) for value in values):
-        return f"({len(shown)} values)"
     return f"{shown[0]}..{shown[-1]} ({len(shown)} values)"
 
 

@@ -1,0 +1,157 @@
+"""`rewarm status`: what stands where, in words, and short however many states there are."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cpt.parsing import parse
+from cpt.records import ResultTree, Status, StatusWord, SweepDir, write_json
+from sweeps import show
+from sweeps.cost import Tariff, costs
+from sweeps.declared import declared_plan
+from sweeps.plan import Plan
+from sweeps.plan_json import plan_json
+from sweeps.spec import SweepSpec
+
+CONTENT: dict[str, Any] = {
+    "name": "tiny",
+    "model": {"num_layers": 1, "hidden_size": 16, "num_heads": 2, "vocab_size": 320},
+    "sequence_length": 1,
+    "global_batch_size": 100,
+    "datasets": {
+        name: {"path": "json", "train": name, "validation": f"{name}v", "tokens": 10_000}
+        for name in ("wiki", "german")
+    },
+    "upstream": {
+        "dataset": "wiki",
+        "token_budget": 400,
+        "schedule": {"type": "cosine", "max_lr": 2e-3},
+    },
+    "downstream": {"dataset": "german", "token_budget": 1000},
+    "evaluation": {"final_window_steps": 1},
+    "shortest_shared_steps": 2,
+    "design": "one_at_a_time",
+    "axes": {"schedule": ["cosine", "constant"]},
+    "center": {
+        "max_lr": 3e-3,
+        "warmup_fraction": 0.2,
+        "replay_fraction": 0.25,
+        "schedule": "cosine",
+    },
+}
+
+
+class World:
+    """A sweep that was started, whose states stand where a test puts them."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.plan: Plan = declared_plan(parse(SweepSpec, CONTENT | changes))
+        self.tree = ResultTree(folder)
+        self.sweep: SweepDir = self.tree.sweep("tiny")
+        content = plan_json(self.plan, costs(self.plan, Tariff()))
+        write_json(self.sweep.plan, json.loads(json.dumps(content)))
+
+    def put(
+        self, number: int, word: StatusWord, step: int, reason: str = "", **changes: Any
+    ) -> None:
+        """Leaves a state of the plan behind as a run would; the last checkpoint is a marker."""
+        config = list(self.plan.states.values())[number].config.model_copy(update=changes)
+        state = self.tree.state(config.state_id)
+        write_json(state.config, config.model_dump(mode="json"))
+        if word is StatusWord.COMPLETE:
+            state.eval_rows.write_text("")
+            state.checkpoint(step).mkdir(parents=True)
+            state.mark_checkpoint(step, {})
+        state.write_status(Status(status=word, step=step, reason=reason))
+
+    def shown(self, **options: Any) -> list[str]:
+        """The lines, white space run together."""
+        console = Console(width=120, file=io.StringIO(), highlight=False)
+        console.print(show.status(self.sweep, **options))
+        assert isinstance(console.file, io.StringIO)
+        return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+# The states of `World`: pre-training, four steps; a shared beginning, two; then the two schedules,
+# eight steps each.
+PRETRAINING, SHARED, CENTER, CONSTANT = range(4)
+
+
+def test_a_state_is_pending_until_it_is_started(tmp_path: Path):
+    shown = World(tmp_path).shown()
+    assert shown[1:] == [
+        "pre-training on wiki pending 0/4",
+        "center, first 2 steps (trunk) pending 0/2",
+        "center pending 0/10",
+        "schedule=constant pending 0/10",
+        "tiny: 4 pending; 2,200 tokens left to train",
+    ]
+
+
+def test_words_steps_and_reasons_are_told(tmp_path: Path):
+    world = World(tmp_path, stopping={
+        "type": "asha", "metric": "d1_loss", "grace_tokens": 300, "reduction_factor": 3,
+    })  # fmt: skip
+    world.put(PRETRAINING, StatusWord.COMPLETE, 4)
+    world.put(SHARED, StatusWord.COMPLETE, 2)
+    world.put(CENTER, StatusWord.RUNNING, 7)
+    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha: not among the best third")
+    assert world.shown()[1:] == [
+        "pre-training on wiki complete 4/4",
+        "center, first 2 steps (trunk) complete 2/2",
+        "center running 7/10",
+        "schedule=constant stopped 5/10 asha: not among the best third",
+        "tiny: 1 running, 2 complete, 1 stopped; 300 tokens left to train",
+    ]
+
+
+def test_a_state_that_another_sweeps_rule_stopped_is_left_to_train(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha")
+    assert world.shown()[-1] == "tiny: 1 stopped, 3 pending; 1,900 tokens left to train"
+
+
+def test_a_damaged_state_is_named_with_what_is_wrong(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.COMPLETE, 3)
+    (line,) = [line for line in world.shown() if "damaged 0/4" in line]
+    assert "says complete at step 3, not 4" in " ".join(world.shown())
+    assert world.shown()[-1] == "tiny: 1 damaged, 3 pending; 2,200 tokens left to train"
+    assert line.startswith("pre-training on wiki")
+
+
+def test_a_beginning_that_nothing_is_left_to_share_is_not_needed(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.COMPLETE, 4)
+    world.put(CENTER, StatusWord.COMPLETE, 10, base=None)
+    world.put(CONSTANT, StatusWord.COMPLETE, 10, base=None)
+    assert world.shown()[2] == "center, first 2 steps (trunk) not needed 0/2"
+    assert world.shown()[-1] == "tiny: 3 complete, 1 not needed; 0 tokens left to train"
+
+
+def test_a_beginning_that_holds_the_first_rows_of_finished_states_is_needed(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.COMPLETE, 4)
+    world.put(CENTER, StatusWord.COMPLETE, 10)
+    world.put(CONSTANT, StatusWord.COMPLETE, 10)
+    assert world.shown()[-1] == "tiny: 3 complete, 1 pending; 200 tokens left to train"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_many_states_are_counted_unless_all_are_asked_for(tmp_path: Path, whole: bool):
+    world = World(tmp_path, axes={"max_lr": [number / 1000 for number in range(1, 300)]})
+    world.put(0, StatusWord.COMPLETE, 4)
+    world.put(7, StatusWord.FAILED, 3, "the loss is nan")
+    shown = world.shown(whole=whole)
+    assert "max_lr=0.007 failed 3/10 the loss is nan" in shown
+    summary = "tiny: 1 complete, 1 failed, 298 pending; 298,000 tokens left to train"
+    if whole:
+        assert len(shown) == 1 + 300 + 1
+        assert shown[-1] == summary
+    else:
+        assert shown[-1] == f"{summary}; --all lists every state"
+        assert len(shown) == 3
