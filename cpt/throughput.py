@@ -55,24 +55,31 @@ def measure(config: RunConfig, share: int, threads: int, seconds: float = SECOND
         seconds: To measure for, at the least.
 
     Raises:
-        torch.OutOfMemoryError: The device cannot hold the model with one pass.
+        MemoryError: The device cannot hold the model with one pass; says how many sequences.
     """
     with _threads(threads), workers() as team:
-        trainer = _Trainer(config, team)
         most = min(config.micro_batch_size or share, share)
         sequences = 1
-        while trainer.update(sequences)[0] < LONG_PASS_SECONDS and sequences < most:
-            sequences = min(4 * sequences, most)
-        trainer.update(sequences)  # the first at a size allocates
-        timed: list[tuple[float, float]] = []
-        while sum(map(sum, timed)) < seconds:
-            timed.append(trainer.update(sequences))
+        try:
+            trainer = _Trainer(config, team)
+            last = trainer.update(sequences)
+            while last[0] < LONG_PASS_SECONDS and sequences < most:
+                sequences = min(4 * sequences, most)
+                last = trainer.update(sequences)
+            # The first update of a size allocates, which is nothing beside a long one.
+            timed = [last] if sum(last) >= seconds else []
+            while sum(map(sum, timed)) < seconds:
+                timed.append(trainer.update(sequences))
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"{_name(team.device)} cannot hold the model and a pass of {sequences} x "
+                f"{config.sequence_length} tokens"
+            ) from error
         one_pass = sum(passed for passed, _ in timed) / len(timed)
         one_step = sum(stepped for _, stepped in timed) / len(timed)
+        tokens = share * config.sequence_length
         return Throughput(
-            tokens_per_second=share
-            * config.sequence_length
-            / (share / sequences * one_pass + one_step),
+            tokens_per_second=tokens / (share / sequences * one_pass + one_step),
             device=_name(team.device),
             threads=threads,
             steps=len(timed),

@@ -176,7 +176,10 @@ def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:
     state = next(iter(planned.states.values()))
     threads = spec.resources.cpus_per_worker
     share = spec.global_batch_size // spec.resources.workers
-    found = measure(state.config, share, threads)
+    try:
+        found = measure(state.config, share, threads)
+    except MemoryError as error:
+        raise ConfigError([f"micro_batch_size: {error}; lower it, or the model."]) from error
     given = given_tariff(spec)
     where = found.device if found.device != "cpu" else counted(found.threads, "thread")
     text = (

@@ -173,6 +173,8 @@ def _kind(plan: Plan, branch: Branch) -> str:
     state = branch.nodes[0].state
     many = len(branch.nodes) > len(branch.seeds)
     if not state.ends_stage:
+        if state.stage == "upstream":
+            return "shared beginning of pre-training: "
         one = "trunk" if state.is_wanted else "shared beginning"  # a trunk waits for longer budgets
         return f"{one}s: " if many else f"{one}: "
     if state.stage == "downstream" and state.role is not None and len(plan.spec.stages) > 1:

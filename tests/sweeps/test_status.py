@@ -155,3 +155,30 @@ def test_many_states_are_counted_unless_all_are_asked_for(tmp_path: Path, whole:
     else:
         assert shown[-1] == f"{summary}; --all lists every state"
         assert len(shown) == 3
+
+
+# What `plan` adds.
+
+
+def test_a_plan_tells_nothing_of_a_tree_without_finished_states(tmp_path: Path):
+    world = World(tmp_path)
+    assert show.existing(world.plan, world.tree) == []
+
+
+def test_a_plan_tells_what_is_left_to_train(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.COMPLETE, 4)
+    assert show.existing(world.plan, world.tree) == [
+        "1 complete already; left to train: 3 states, 1,800 tokens"
+    ]
+
+
+def test_a_plan_tells_which_field_keeps_a_finished_state_from_serving(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.COMPLETE, 4)
+    other = World(tmp_path, evaluation={"final_window_steps": 1, "interval_steps": 50})
+    told = show.existing(other.plan, other.tree)
+    assert any(
+        line.endswith("but for evaluation.interval_steps: wanted 50, finished with 100")
+        for line in told
+    ), told
