@@ -4,20 +4,22 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import theme
-from analysis.measures import ROLES
+from analysis.load import Sweep
+from analysis.measures import loss_names
 
 
-def end_points(chosen: pd.DataFrame) -> pd.DataFrame:
+def end_points(sweep: Sweep, chosen: pd.DataFrame) -> pd.DataFrame:
     """Where each curve of a choice ended: the mean over its complete seeds.
 
     Returns:
         One row a curve: `curve`, `color`, `central`, and for each role `<role>_loss`,
-        `<role>_loss_low`, `<role>_loss_high` (NaN below two seeds), `<role>_start`.
+        `<role>_loss_low`, `<role>_loss_high` (NaN below two seeds).
     """
     complete = chosen[chosen["mean_loss"].notna()]
     groups = complete.groupby("curve", sort=False)
-    columns = [f"{role}_{name}" for role in ROLES for name in ("loss_low", "loss_high", "start")]
-    means = groups[[f"{role}_loss" for role in ROLES]].mean()
+    names = loss_names(sweep.roles)
+    columns = [f"{name}_{end}" for name in names for end in ("low", "high")]
+    means = groups[names].mean()
     return groups[["color", "central", *columns]].first().join(means).reset_index()
 
 
@@ -28,7 +30,7 @@ def end_figure(
 
     Args:
         points: As `end_points` returns them.
-        role: d0 or d1.
+        role: d0, d1, ...
         axis_name: Title of the horizontal axis.
         span: Losses at the bottom and top; one span for every axis shows which of them matters.
     """

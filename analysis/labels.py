@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import Sweep
+from cpt.records import StatusWord
 
 AXES = {
     "max_lr": "peak LR",
@@ -13,8 +14,9 @@ AXES = {
     "replay_fraction": "replay",
     "schedule": "schedule",
     "seed": "seed",
+    "token_budget": "budget",
 }
-"""Short names of the axes of the paper; any other axis is written as the sweep file spells it."""
+"""Short names of the axes; any other axis is written as the sweep file spells it."""
 
 BASELINES = {
     "no_rewarm": "no re-warming",
@@ -30,15 +32,36 @@ MEANING_OF_BASELINES = {
     "union": "trains on D0 and D1 together from random weights, with both budgets",
 }
 
+BASELINES_OF_SEVERAL_STAGES = {
+    "downstream_only": "all new data, from scratch",
+    "union": "all data, from scratch",
+}
+
+MEANING_OF_SEVERAL_STAGES = {
+    "downstream_only": "trains on all data sets but D0 from random weights, with their budgets",
+    "union": "trains on all data sets together from random weights, with all budgets",
+}
+
 SCHEDULES = {"wsd": "WSD"}
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
 
 
+def factor(axis: str) -> str:
+    """What an axis varies: `code.max_lr` varies `max_lr`, in the stage on `code` alone."""
+    return axis.rpartition(".")[2]
+
+
+def stage_of(axis: str) -> str:
+    """The data set whose stage alone an axis varies; empty for an axis of the whole path."""
+    return axis.rpartition(".")[0]
+
+
 def axis_label(axis: str) -> str:
-    """The name of an axis."""
-    return AXES.get(axis, axis.replace("_", " "))
+    """The name of an axis: `peak LR`, or `peak LR on code` where it varies one stage."""
+    name = AXES.get(factor(axis), factor(axis).replace("_", " "))
+    return f"{name} on {stage_of(axis)}" if stage_of(axis) else name
 
 
 def title(name: str) -> str:
@@ -47,23 +70,35 @@ def title(name: str) -> str:
 
 
 def value_label(axis: str, value: Any) -> str:
-    """A value on an axis: shares as percent, numbers without a tail, words without underscores.
+    """A value on an axis: shares as percent, budgets as amounts, words without underscores.
 
     A schedule's fields, as in `wsd(decay_fraction=0.1)`, stay as the sweep file spells them.
     """
-    if value is None:
+    if pd.isna(value):
         return MISSING
     if isinstance(value, str):
         kind, bracket, fields = value.partition("(")
         return SCHEDULES.get(kind, kind.replace("_", " ")) + bracket + fields
     if axis.endswith("_fraction"):
-        return f"{100 * value:g}%"
-    return f"{value:g}"
+        return f"{100 * value:.3g}%"
+    if factor(axis) == "token_budget":
+        return amount(value)
+    return f"{value:g}" if isinstance(value, int) else f"{value:.3g}"
 
 
-def baseline_label(baseline: str) -> str:
+def baseline_names(sweep: Sweep) -> dict[str, str]:
+    """The names of baselines."""
+    return BASELINES | (BASELINES_OF_SEVERAL_STAGES if sweep.several_stages else {})
+
+
+def baseline_meanings(sweep: Sweep) -> dict[str, str]:
+    """What baselines do, in words."""
+    return MEANING_OF_BASELINES | (MEANING_OF_SEVERAL_STAGES if sweep.several_stages else {})
+
+
+def baseline_label(sweep: Sweep, baseline: str) -> str:
     """The name of a baseline."""
-    return BASELINES.get(baseline, baseline.replace("_", " "))
+    return baseline_names(sweep).get(baseline, baseline.replace("_", " "))
 
 
 def has_center(sweep: Sweep) -> bool:
@@ -85,13 +120,23 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
         center: As `measures.anchor` returns it.
     """
     if trial["baseline"]:
-        return baseline_label(trial["baseline"])
+        return baseline_label(sweep, trial["baseline"])
     if has_center(sweep):
         told = [axis for axis in center if trial[axis] != center[axis]]
     else:
         told = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
-    parts = [f"{axis_label(axis)} {value_label(axis, trial[axis])}" for axis in told]
+    # A factor without meaning for this trial tells nothing about it.
+    parts = [
+        f"{axis_label(axis)} {value_label(axis, trial[axis])}"
+        for axis in told
+        if pd.notna(trial[axis])
+    ]
     return ", ".join(parts) or "centre"
+
+
+def curve_name(name: str, status: str) -> str:
+    """The name of a trial's curve: one that was stopped early says so."""
+    return f"{name} (stopped)" if status == StatusWord.STOPPED else name
 
 
 def loss(value: float) -> str:
@@ -129,7 +174,9 @@ def duration(seconds: float) -> str:
 
 
 def listing(names: list[str]) -> str:
-    """Names as a sentence lists them: `a, b and c`."""
+    """Names as a sentence lists them: `a, b and c`; with semicolons where a name has a comma."""
     if len(names) < 2:
         return "".join(names)
+    if any(", " in name for name in names):
+        return f"{'; '.join(names[:-1])}; and {names[-1]}"
     return f"{', '.join(names[:-1])} and {names[-1]}"

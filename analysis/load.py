@@ -1,40 +1,28 @@
 """From files to tables: a sweep's plan and whatever its states have written so far.
 
-A `Sweep` holds four tables that every measure and figure reads. Nothing is computed here but two
-decisions that belong to reading: which rows a resume superseded (`cpt.records.current_rows`), and
-which data set of the sweep a state's evaluation rows speak of. States are shared between sweeps and
-know a data set by the name that the first sweep gave it, so rows are matched by the id of the
-held-out corpus, never by name.
-
-Of a state's config.json only `evaluation.datasets` and `evaluation.final_window_steps` are read, so
-that a state trained by another version of the program stays readable.
+A `Sweep` holds four tables that every measure and figure reads. Nothing is computed here but what
+belongs to reading: which rows make a state's curve (`analysis.state_files`), and which data set of
+the sweep they speak of. States are shared between sweeps and know a data set by the name that the
+first sweep gave it, so rows are matched by the id of the held-out corpus, never by name.
 """
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cpt.records import (
-    EvalRow,
-    ResultTree,
-    StateDir,
-    StatusWord,
-    SweepDir,
-    TrainRow,
-    current_rows,
-    read_json,
-    read_rows,
-)
+from analysis.state_files import StateFolders
+from cpt.records import EvalRow, ResultTree, StatusWord, SweepDir, TrainRow, read_json
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 PENDING = "pending"
 """The status of a state that was never started; the other words are `records.StatusWord`."""
 
 TRAIN_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TrainRow))]
 EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
+PLANNED = ("label", "stage", "steps", "horizon_steps", "ends_stage", "tokens", "stage_tokens")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +32,26 @@ class Sweep:
     Attributes:
         plan: `plan.json` as written by `sweeps.plan`.
         trials: One row a trial, in the plan's order: `trial` (label), `state` (id of its last
-            state), one column per axis (None where a baseline gives it no meaning), `seed` (0
-            where no factor names one: then the sweep has a single seed), `baseline` (empty:
-            none), `center`, `from_scratch` (its last state started from random weights),
-            `status` (pending | running | complete | stopped | failed), `reason` (why it failed,
-            stopped or cannot start), `step` (updates done), `steps` (updates planned), `tokens`
-            (planned, of the last state).
-        states: One row a state, index `state`: `label`, `stage`, `steps`, `tokens`, `parent`
-            (empty: random weights), `status`, `reason`, `step`, `final_window_steps` (NaN before
-            the state has a configuration).
+            state), `path` (all its states, in-stage bases included), `stage_ends` (the state at
+            the end of each stage), one column per axis (None where it has no meaning for the
+            trial), `seed` (0 where no factor names one: then the sweep has a single seed),
+            `baseline` (empty: none), `center`, `from_scratch` (its last state started from random
+            weights), `status` (pending | running | complete | stopped | failed), `reason` (why it
+            failed, stopped or cannot start), `step` (updates done in its last stage), `steps`
+            (updates planned there), `tokens` (planned, of its last stage), `path_tokens`
+            (planned, of all stages after pre-training).
+        states: One row a state, index `state`: `label`, `stage`, `role` (of the data set it
+            trains on; empty from scratch), `first_step` and `steps` (it trains the updates
+            between, counted from the beginning of the stage), `horizon_steps` (of its schedule),
+            `ends_stage` (else it is a shared beginning), `tokens` (that it trains itself),
+            `stage_tokens` (since the beginning of the stage), `parent` (empty: random weights),
+            `base` (state of the same stage that it goes on from; empty: none), `status`,
+            `reason`, `step`, `gap` (evaluations up to this step may be missing, since a base's
+            folder is; 0: none are), `final_window_steps` (NaN before it has a configuration).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
-            whole set. Losses in nats per token.
-        train: One row an update: `state`, then the columns of `records.TrainRow`.
+            whole set. Losses in nats per token. Every state has the rows of its whole stage.
+        train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
     """
 
     plan: Mapping[str, Any]
@@ -75,20 +70,44 @@ class Sweep:
         """The axes that make a setting: all but the seed."""
         return [axis for axis in self.axes if axis != "seed"]
 
+    @property
+    def roles(self) -> list[str]:
+        """The roles of the data sets in the order of the stages: d0, d1, ..."""
+        return sorted(_datasets_by_role(self.plan), key=lambda role: int(role[1:]))
+
+    @property
+    def several_stages(self) -> bool:
+        """Whether anything is trained after the first downstream stage."""
+        return len(self.plan["stages"]) > 2
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Training tokens of one update."""
+        return int(self.plan["global_batch_size"] * self.plan["sequence_length"])
+
     def dataset(self, role: str) -> str:
-        """The sweep's name for the data set of a role, `d0` or `d1`."""
+        """The sweep's name for the data set of a role."""
         return _datasets_by_role(self.plan)[role]
+
+    def downstream(self, trial: Mapping[Any, Any]) -> list[str]:
+        """The states at the ends of a trial's stages after pre-training, in order.
+
+        A baseline from random weights has one stage, its own.
+        """
+        return [
+            state for state in trial["stage_ends"] if self.states.at[state, "stage"] != "upstream"
+        ]
 
 
 def load_sweep(sweep_dir: Path) -> Sweep:
-    """Reads a sweep, finished or not.
+    """Reads a sweep, finished or not; a damaged state's folder makes that state pending.
 
     Args:
         sweep_dir: `<storage>/sweeps/<name>`.
 
     Raises:
         FileNotFoundError: There is no such folder, or no plan in it.
-        ValueError: The plan is of another version, or a file is not complete JSON.
+        ValueError: The plan is of another version, or not complete JSON.
     """
     if not sweep_dir.is_dir():
         raise FileNotFoundError(f"{sweep_dir} is not a folder; a sweep is <storage>/sweeps/<name>")
@@ -101,43 +120,44 @@ def load_sweep(sweep_dir: Path) -> Sweep:
             f"{plan_path} has version {plan['version']}; this program reads version {PLAN_VERSION}"
         )
     tree = ResultTree(sweep_dir.resolve().parent.parent)
-    directories = {state["state"]: tree.state(state["state"]) for state in plan["states"]}
-    evaluations = {
-        state: read_json(directory.config)["evaluation"]
-        for state, directory in directories.items()
-        if directory.config.exists()
-    }
-    states = _states(plan, directories, evaluations)
+    folders = StateFolders(tree, {state["state"]: state["steps"] for state in plan["states"]})
+    states = _states(plan, folders)
     return Sweep(
         plan=plan,
         trials=_trials(plan, states),
         states=states,
-        evals=_evals(plan, directories, evaluations),
-        train=_rows(directories, TRAIN_COLUMNS, lambda state: state.train_rows, _train_key),
+        evals=_evals(plan, folders),
+        train=pd.DataFrame(
+            [{"state": state, **row} for state in states.index for row in folders.train(state)],
+            columns=TRAIN_COLUMNS,
+        ),
     )
 
 
-def _states(
-    plan: Mapping[str, Any],
-    directories: Mapping[str, StateDir],
-    evaluations: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
+def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
     rows = []
     for state in plan["states"]:
-        name = state["state"]
-        status = directories[name].read_status()
-        rows.append(
-            {
-                **{key: state[key] for key in ("label", "stage", "steps", "tokens")},
-                "parent": state["parent"] or "",
-                "status": PENDING if status is None else status.status.value,
-                "reason": "" if status is None else status.reason,
-                "step": 0 if status is None else status.step,
-                "final_window_steps": (
-                    evaluations[name]["final_window_steps"] if name in evaluations else float("nan")
-                ),
-            }
-        )
+        files = folders.files(state["state"])
+        config, status = files.configuration, files.status
+        base = state["base"] if config is None else config.base
+        begins = folders.stop_step(base) if base else 0
+        row = {
+            **{key: state[key] for key in PLANNED},
+            "role": state["role"] or "",
+            "parent": state["parent"] or "",
+            "base": base or "",
+            "first_step": state["first_step"] if begins is None else begins,
+            "status": PENDING,
+            "reason": files.damage,
+            "step": 0,
+            "gap": folders.gap(state["state"]),
+            "final_window_steps": (
+                float("nan") if config is None else config.evaluation.final_window_steps
+            ),
+        }
+        if status is not None and not files.damage:
+            row |= {"status": status.status.value, "reason": status.reason, "step": status.step}
+        rows.append(row)
     index = pd.Index([state["state"] for state in plan["states"]], name="state")
     return pd.DataFrame(rows, index=index)
 
@@ -147,20 +167,25 @@ def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:
     for trial in plan["trials"]:
         last = states.loc[trial["states"][-1]]
         factors = trial["factors"]
+        ends = states.loc[trial["stage_ends"]]
+        status, reason = _standing(trial["states"], states)
         rows.append(
             {
                 "trial": trial["trial"],
                 "state": trial["states"][-1],
+                "path": tuple(trial["states"]),
+                "stage_ends": tuple(trial["stage_ends"]),
                 **{axis: factors[axis] for axis in plan["axes"]},
                 "seed": factors.get("seed", 0),
                 "baseline": trial["baseline"] or "",
                 "center": trial["center"],
                 "from_scratch": last["stage"] == "from_scratch",
-                "status": last["status"],
-                "reason": _reason(trial["states"], states),
+                "status": status,
+                "reason": reason,
                 "step": last["step"],
                 "steps": last["steps"],
-                "tokens": last["tokens"],
+                "tokens": last["stage_tokens"],
+                "path_tokens": ends.loc[ends["stage"] != "upstream", "stage_tokens"].sum(),
             }
         )
     table = pd.DataFrame(rows)
@@ -170,35 +195,39 @@ def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _reason(path: list[str], states: pd.DataFrame) -> str:
-    """Why a trial is where it is: its last state's own reason, or the ancestor that failed."""
-    *ancestors, last = (states.loc[state] for state in path)
-    if last["status"] == PENDING:
-        for ancestor in ancestors:
-            if ancestor["status"] == StatusWord.FAILED:
-                return f"waits for {ancestor.name}, which failed: {ancestor['reason']}"
-    return str(last["reason"])
+def _standing(path: list[str], states: pd.DataFrame) -> tuple[str, str]:
+    """A trial's status and why: its last state's own, or what an earlier state keeps it from.
+
+    A trial that was stopped before its last state began is stopped; one that waits for a failed
+    or damaged state is pending.
+    """
+    *earlier, last = (states.loc[state] for state in path)
+    if last["status"] == PENDING and not last["reason"]:
+        for state in earlier:
+            if state["status"] == StatusWord.STOPPED:
+                progress = f"at step {state['step']} of {state['steps']} of {state['label']}"
+                return StatusWord.STOPPED.value, f"{progress}: {state['reason']}"
+            if state["status"] == StatusWord.FAILED:
+                return PENDING, f"waits for {state.name}, which failed: {state['reason']}"
+            if state["status"] == PENDING and state["reason"]:
+                return PENDING, f"waits for {state.name}, {state['reason']}"
+    return str(last["status"]), str(last["reason"])
 
 
-def _evals(
-    plan: Mapping[str, Any],
-    directories: Mapping[str, StateDir],
-    evaluations: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
+def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
     """Evaluation rows under the sweep's own names; sets that it does not know are left out.
 
-    Where D0 and D1 share one held-out corpus (re-warming on unchanged data) its rows stand under
-    both.
+    Where two data sets share one held-out corpus (re-warming on unchanged data) its rows stand
+    under both.
     """
-    own_names = ["state", *(field.name for field in dataclasses.fields(EvalRow))]
-    rows = _rows(directories, own_names, lambda state: state.eval_rows, _eval_key)
-    held_out = pd.DataFrame(
+    names = ["state", "corpus", *(field.name for field in dataclasses.fields(EvalRow))]
+    rows = pd.DataFrame(
         [
-            (state, held["name"], held["corpus"])
-            for state, evaluation in evaluations.items()
-            for held in evaluation["datasets"]
+            {"state": state["state"], **row}
+            for state in plan["states"]
+            for row in folders.evals(state["state"])
         ],
-        columns=["state", "dataset", "corpus"],
+        columns=names,
     )
     planned = pd.DataFrame(
         [
@@ -207,36 +236,11 @@ def _evals(
         ],
         columns=["corpus", "planned", "role"],
     )
-    named = rows.merge(held_out, on=["state", "dataset"]).merge(planned, on="corpus")
+    named = rows.astype({"corpus": object}).merge(planned, on="corpus")
     named["dataset"] = named["planned"]
     return named[EVAL_COLUMNS]
 
 
 def _datasets_by_role(plan: Mapping[str, Any]) -> dict[str, str]:
-    """Role to name; a sweep that goes on with its only data set has that as D0 and as D1."""
-    names = {dataset["role"]: name for name, dataset in plan["datasets"].items()}
-    return {"d1": names["d0"], **names}
-
-
-def _rows(
-    directories: Mapping[str, StateDir],
-    columns: list[str],
-    path: Callable[[StateDir], Path],
-    key: Callable[[Mapping[str, Any]], Hashable],
-) -> pd.DataFrame:
-    """The current rows of one kind, of all states, in the order of their steps."""
-    rows = [
-        {"state": state, **row}
-        for state, directory in directories.items()
-        for row in current_rows(read_rows(path(directory)), key)
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _train_key(row: Mapping[str, Any]) -> Hashable:
-    step: int = row["step"]
-    return step
-
-
-def _eval_key(row: Mapping[str, Any]) -> Hashable:
-    return row["step"], row["dataset"], row["domain"]
+    """Role to name; a data set that several stages train on has the role of each of them."""
+    return {stage["role"]: stage["dataset"] for stage in plan["stages"]}

@@ -1,5 +1,6 @@
 """The main picture: what each setting forgets against what it gains."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -7,6 +8,7 @@ import plotly.graph_objects as go
 
 from analysis import labels, theme
 from analysis.load import Sweep
+from analysis.settings import DESIGNS_WITHOUT_SLICES
 
 SYMBOLS = {
     "no_rewarm": "diamond-open",
@@ -15,10 +17,11 @@ SYMBOLS = {
     "union": "star-open",
 }
 CENTER = "centre"
+SETTING = "one setting"
 FRONT = "not beaten on both"
 
 
-def plane_points(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -> pd.DataFrame:
+def plane_points(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:
     """One point a setting.
 
     A setting that differs from the centre in one axis belongs to that axis' family, which has one
@@ -26,8 +29,8 @@ def plane_points(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -
 
     Args:
         sweep: For names.
-        settings: As `measures.settings_table` returns them.
-        center: As `measures.anchor` returns it.
+        settings: As `settings.settings_table` returns them.
+        center: As `settings.anchor` returns it.
 
     Returns:
         `name`, `family`, `color`, `symbol`, `order` (rank within the family), `forgetting`,
@@ -47,7 +50,7 @@ def plane_points(sweep: Sweep, settings: pd.DataFrame, center: dict[str, Any]) -
                 "symbol": SYMBOLS.get(setting["baseline"], "hexagon-open")
                 if setting["baseline"]
                 else ("circle-open" if name == CENTER else "circle"),
-                "hover": _hover(name, setting, center),
+                "hover": hover(name, setting, center, sweep.roles),
             }
         )
     columns = ["efficient", "from_scratch"]
@@ -78,12 +81,23 @@ def outside(points: pd.DataFrame) -> pd.DataFrame:
     return points[~(within[0] & within[1])]
 
 
-def plane_figure(points: pd.DataFrame) -> go.Figure:
-    """Forgetting to the right, adaptation upwards: the upper left is better."""
+def new_losses(sweep: Sweep) -> str:
+    """What adaptation is a fall of."""
+    new = [role.upper() for role in sweep.roles[1:]]
+    return f"{new[0]} loss" if len(new) == 1 else f"mean of {labels.listing(new)} losses"
+
+
+def plane_figure(points: pd.DataFrame, gained: str) -> go.Figure:
+    """Forgetting to the right, adaptation upwards: the upper left is better.
+
+    Args:
+        points: As `plane_points` returns them.
+        gained: As `new_losses` returns it.
+    """
     ranges = view(points)
     drawn = theme.figure(
         x_title="forgetting: rise of D0 loss, nats per token \N{LEFTWARDS ARROW} less is better",
-        y_title="adaptation: fall of D1 loss, nats per token \N{RIGHTWARDS ARROW} more is better",
+        y_title=f"adaptation: fall of {gained}, nats per token \N{RIGHTWARDS ARROW} more is better",
         height=560,
     )
     drawn.update_xaxes(range=ranges["forgetting"])
@@ -173,33 +187,38 @@ def _width(values: pd.Series) -> float:
 
 
 def _family(
-    sweep: Sweep, setting: dict[Any, Any], center: dict[str, Any]
+    sweep: Sweep, setting: dict[Any, Any], center: Mapping[str, Any]
 ) -> tuple[str, str, float]:
     """The family of a setting, its colour and its rank in it."""
     if setting["baseline"]:
-        return labels.baseline_label(setting["baseline"]), theme.INK, 0
+        return labels.baseline_label(sweep, setting["baseline"]), theme.INK, 0
+    if sweep.plan["design"] in DESIGNS_WITHOUT_SLICES and not labels.has_center(sweep):
+        return SETTING, "var(--cat-0)", 0
     if sweep.plan["design"] == "grid":
         swept = [axis for axis in center if len(sweep.plan["axes"][axis]) > 1]
         axis = "replay_fraction" if "replay_fraction" in swept else (swept or list(center))[0]
+        if pd.isna(setting[axis]):
+            return f"other {labels.axis_label(axis)}", theme.MUTED, 0
         colors = theme.value_colors(sweep.plan["axes"][axis])
         name = f"{labels.axis_label(axis)} {labels.value_label(axis, setting[axis])}"
         return name, colors[setting[axis]], list(colors).index(setting[axis])
     axes = list(center)
     for axis, color in zip(axes, theme.categorical(len(axes)), strict=True):
-        if setting[axis] != center[axis]:
+        if pd.notna(setting[axis]) and setting[axis] != center[axis]:
             values = list(theme.value_colors(sweep.plan["axes"][axis]))
             return f"other {labels.axis_label(axis)}", color, values.index(setting[axis])
     return CENTER, theme.INK, 0
 
 
-def _hover(name: str, setting: pd.Series, center: dict[str, Any]) -> str:
+def hover(name: str, setting: pd.Series, center: Mapping[str, Any], roles: Sequence[str]) -> str:
+    """What a mark says of its setting when pointed at."""
     factors = " · ".join(
         f"{labels.axis_label(axis)} {labels.value_label(axis, setting[axis])}" for axis in center
     )
+    losses = " · ".join(f"{role.upper()} {labels.loss(setting[f'{role}_loss'])}" for role in roles)
     seeds = "" if setting["seeds"] == 1 else f"mean of {setting['seeds']} seeds<br>"
     return (
         f"<b>{name}</b><br>forgetting {labels.change(setting['forgetting'])}"
         f" · adaptation {labels.loss(setting['adaptation'])}<br>"
-        f"final loss: D0 {labels.loss(setting['d0_loss'])} · D1 {labels.loss(setting['d1_loss'])}"
-        f"<br>{factors}<br>{seeds}{setting['states']}"
+        f"final loss: {losses}<br>{factors}<br>{seeds}{setting['states']}"
     )

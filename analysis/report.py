@@ -13,15 +13,16 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from analysis import charts, labels, story, tables, theme
+from analysis import charts, labels, scatter, slices, story, tables, theme
+from analysis.dips import dip_table, newest_role
+from analysis.every_trial import every_trial_charts
+from analysis.heat import heat_tables, matrix_of_trials
 from analysis.load import Sweep, load_sweep
-from analysis.measures import (
-    anchor,
-    csv_table,
-    dip_table,
-    settings_table,
-    trial_table,
-)
+from analysis.measures import csv_table, trial_table
+from analysis.plane import new_losses
+from analysis.question import question
+from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
+from analysis.whole_path import path_chart
 from cpt.records import StatusWord, SweepDir, write_text
 
 
@@ -49,7 +50,13 @@ def write_report(sweep_dir: Path) -> Path:
 def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     """The page as text."""
     center = anchor(sweep)
-    settings = settings_table(trials, center)
+    settings = settings_table(sweep, trials, center)
+    matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
+    axes = slices.axis_charts(sweep, trials, center)
+    rates = slices.rate_charts(sweep, trials, center)
+    if slices.swept(sweep) and not slices.slices(sweep, trials, center):
+        every, rates = every_trial_charts(sweep, trials, settings)
+        axes = every + axes
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"),
         autoescape=True,
@@ -61,26 +68,36 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         plan=sweep.plan,
         plotly=get_plotlyjs(),
         config=theme.CONFIG,
-        question=story.question(sweep),
+        question=question(sweep),
         progress=progress(sweep, trials),
         findings=story.findings(sweep, trials, settings, center),
         middle=labels.center_name(sweep),
-        reference="" if labels.has_center(sweep) else _reference(center),
+        reference="" if labels.has_center(sweep) else _reference(sweep, center),
         certainty=story.certainty(sweep, settings, center),
         plane=charts.plane_chart(sweep, settings, center),
         settings=tables.settings_summary(sweep, settings, center),
         several_seeds=trials["seed"].nunique() > 1,
         trials=tables.trials_table(sweep, trials, settings, center),
-        axes=charts.axis_charts(sweep, trials, center),
-        dips=charts.dip_charts(sweep, trials, center),
+        path=path_chart(sweep, trials, center),
+        matrices=matrices,
+        unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
+        matrix_table=matrix_of_trials(sweep),
+        scatters=scatter.scatter_charts(sweep, trials, settings, center),
+        axes=axes,
+        sliced=bool(slices.slices(sweep, trials, center)),
+        dips=slices.dip_charts(sweep, trials, center),
         dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
-        rates=charts.rate_charts(sweep, trials, center),
+        rates=rates,
         pretraining=charts.pretraining_chart(sweep),
         datasets=tables.datasets_table(sweep.plan),
         states=tables.states_table(sweep),
         facts=_facts(sweep),
-        meanings=labels.MEANING_OF_BASELINES,
-        names=labels.BASELINES,
+        meanings=labels.baseline_meanings(sweep),
+        names=labels.baseline_names(sweep),
+        new=[role.upper() for role in sweep.roles[1:]],
+        newest=newest_role(sweep).upper(),
+        new_losses=new_losses(sweep),
+        several_stages=sweep.several_stages,
         amount=labels.amount,
         title=labels.title,
     )
@@ -99,13 +116,17 @@ def progress(sweep: Sweep, trials: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _reference(center: dict[str, Any]) -> str:
-    return labels.listing(
+def _reference(sweep: Sweep, center: dict[str, Any]) -> str:
+    """What the reference of a sweep without a centre is, and why."""
+    first = sweep.plan["design"] in DESIGNS_WITHOUT_SLICES
+    why = "its first trial" if first else "the most common value of each axis"
+    values = labels.listing(
         [
             f"{labels.axis_label(axis)} {labels.value_label(axis, value)}"
             for axis, value in center.items()
         ]
     )
+    return f"{why}: {values}"
 
 
 def _facts(sweep: Sweep) -> dict[str, Iterable[tuple[str, str]]]:

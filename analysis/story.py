@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis import labels
 from analysis.load import Sweep
-from analysis.measures import around
+from analysis.settings import around
+from analysis.stopping import stopped_sentence
 
 KEPT = 0.95
 """A setting that keeps this share of the largest adaptation counts as having adapted."""
@@ -34,19 +35,6 @@ class Finding:
     subject: str = ""
 
 
-def question(sweep: Sweep) -> str:
-    """What was asked, in one sentence."""
-    plan = sweep.plan
-    model = plan["model"]
-    budgets = sorted(set(sweep.states.loc[sweep.states["stage"] == "downstream", "tokens"]))
-    spent = labels.listing([labels.amount(budget) for budget in budgets])
-    return (
-        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters) go on from "
-        f"{sweep.dataset('d0')} (D0) to {sweep.dataset('d1')} (D1) with {spent} more tokens, and "
-        "what will it forget?"
-    )
-
-
 def findings(
     sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame, center: Mapping[str, Any]
 ) -> list[Finding]:
@@ -55,26 +43,32 @@ def findings(
     Args:
         sweep: For names and what was planned.
         trials: As `measures.trial_table` returns them.
-        settings: As `measures.settings_table` returns them.
-        center: As `measures.anchor` returns it.
+        settings: As `settings.settings_table` returns them.
+        center: As `settings.anchor` returns it.
     """
-    continued = named(sweep, settings, center)
-    scratch = continued[continued["from_scratch"]]
-    continued = continued[~continued["from_scratch"]]
+    sentence = stopped_sentence(sweep, trials)
+    stopped = [Finding("Stopped early", sentence)] if sentence else []
+    compared = named(sweep, settings, center)
+    scratch = compared[compared["from_scratch"]]
+    continued = compared[~compared["from_scratch"]]
+    continued = continued.dropna(subset=["forgetting", "adaptation"])
     if continued.empty:
         return [
+            *stopped,
             Finding(
                 "Nothing to compare yet",
                 "No trial that continues from the pre-trained model is complete. Curves below "
                 "show what has been trained so far.",
-            )
+            ),
         ]
-    found = _extremes(continued)
-    found += _replay(sweep, trials, dict(center))
+    found = _extremes(sweep, continued)
+    for axis in center:
+        if labels.factor(axis) == "replay_fraction":
+            found += _replay(sweep, trials, center, axis)
     found.append(_efficient(continued))
     found.append(_mean_loss(continued))
-    found += [_from_scratch(row, continued) for _, row in scratch.iterrows()]
-    return found
+    found += [_from_scratch(sweep, row, continued) for _, row in scratch.iterrows()]
+    return found + stopped
 
 
 def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> str:
@@ -82,8 +76,8 @@ def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -
 
     Args:
         sweep: For names.
-        settings: As `measures.settings_table` returns them.
-        center: As `measures.anchor` returns it.
+        settings: As `settings.settings_table` returns them.
+        center: As `settings.anchor` returns it.
     """
     middle = labels.center_name(sweep)
     compared = named(sweep, settings[~settings["from_scratch"]], center)
@@ -118,14 +112,13 @@ def named(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd
     return settings.assign(name=names)
 
 
-def _extremes(continued: pd.DataFrame) -> list[Finding]:
+def _extremes(sweep: Sweep, continued: pd.DataFrame) -> list[Finding]:
     """Most adaptation, least forgetting among the re-warmed, and the best of both worlds."""
     most = _first(continued, "adaptation", largest=True)
     found = [
         Finding(
             "Adapts most",
-            f"D1 loss falls by {_measured(most, 'adaptation')} to "
-            f"{labels.loss(most['d1_loss'])}, and D0 loss changes by "
+            f"{_fall(sweep, most)}, and D0 loss changes by "
             f"{_measured(most, 'forgetting', signed=True)}.",
             subject=most["name"],
         )
@@ -157,15 +150,24 @@ def _extremes(continued: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _replay(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[Finding]:
+def _fall(sweep: Sweep, most: pd.Series) -> str:
+    """How far the losses on new data fell, and to what."""
+    new = sweep.roles[1:]
+    gained = _measured(most, "adaptation")
+    reached = labels.listing([labels.loss(most[f"{role}_loss"]) for role in new])
+    if len(new) == 1:
+        return f"{new[0].upper()} loss falls by {gained} to {reached}"
+    sets = labels.listing([role.upper() for role in new])
+    return f"The losses on {sets} fall by {gained} on average, to {reached}"
+
+
+def _replay(
+    sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any], axis: str
+) -> list[Finding]:
     """What replay bought around the centre, against none at all."""
-    if "replay_fraction" not in center:
-        return []
     complete = trials[trials["mean_loss"].notna()]
-    slice_ = around(complete, "replay_fraction", center)
-    means = slice_.groupby(slice_["replay_fraction"].astype(float))[
-        ["forgetting", "adaptation"]
-    ].mean()
+    slice_ = around(complete, axis, center)
+    means = slice_.groupby(slice_[axis].astype(float))[["forgetting", "adaptation"]].mean()
     if 0.0 not in means.index or len(means) < 2:
         return []
     none = means.loc[[0.0]].iloc[0]
@@ -181,7 +183,7 @@ def _replay(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> list[
     )
     return [
         Finding(
-            "What replay buys",
+            f"What {labels.axis_label(axis)} buys",
             f"Forgetting goes from {labels.change(none['forgetting'])} without replay to "
             f"{forgetting}; adaptation from {labels.loss(none['adaptation'])} to {adaptation}. "
             f"All else as in the {labels.center_name(sweep)}.",
@@ -213,17 +215,17 @@ def _mean_loss(continued: pd.DataFrame) -> Finding:
     )
 
 
-def _from_scratch(scratch: pd.Series, continued: pd.DataFrame) -> Finding:
+def _from_scratch(sweep: Sweep, scratch: pd.Series, continued: pd.DataFrame) -> Finding:
     """How a baseline from random weights compares, at its own price."""
     other = _balanced(continued)
-    price = scratch["tokens"] / other["tokens"]
+    price = scratch["path_tokens"] / other["path_tokens"]
+    own = [f"{role.upper()} loss {labels.loss(scratch[f'{role}_loss'])}" for role in sweep.roles]
+    others = [labels.loss(other[f"{role}_loss"]) for role in sweep.roles]
     spent = "as many tokens as" if price == 1 else f"{price:.3g} times the tokens of"
     return Finding(
         f"Against {scratch['name']}",
-        f"It reaches D0 loss {labels.loss(scratch['d0_loss'])} and D1 loss "
-        f"{labels.loss(scratch['d1_loss'])} for {spent} a continuation; {other['name']} reaches "
-        f"{labels.loss(other['d0_loss'])} and {labels.loss(other['d1_loss'])} on top of the "
-        "pre-trained model.",
+        f"It reaches {labels.listing(own)} for {spent} a continuation; {other['name']} reaches "
+        f"{labels.listing(others)} on top of the pre-trained model.",
     )
 
 

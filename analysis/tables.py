@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import labels, theme
+from analysis.dips import newest_role
 from analysis.load import PENDING, Sweep
-from analysis.measures import MEASURES
+from analysis.measures import loss_names, measure_names
+from analysis.settings import agrees
 from cpt.records import StatusWord
 
 
@@ -56,7 +58,7 @@ def trials_table(
         cells += [_value(axis, _kind(trial, axis), center) for axis in axes]
         cells += [
             number(labels.loss(trial[measure]), trial[measure])
-            for measure in ("d0_loss", "d1_loss", "mean_loss")
+            for measure in [*loss_names(sweep.roles), "mean_loss"]
         ]
         for measure in ("forgetting", "adaptation"):
             against = central[measure].get(trial["seed"], float("nan"))
@@ -64,11 +66,12 @@ def trials_table(
             cells.append(number(_signed(measure)(trial[measure]), trial[measure], "strong"))
             cells.append(number(labels.change(difference), difference, "quiet"))
         rows.append((_row_role(trial), cells))
-    headings = ["trial", *map(labels.axis_label, axes), "D0 loss", "D1 loss", "mean"]
+    losses = _loss_headings(sweep)
+    headings = ["trial", *map(labels.axis_label, axes), *losses]
     against = f"vs {labels.center_name(sweep)}"
     headings += ["forgetting", against, "adaptation", against]
     ordered = [theme.is_numeric(sweep.plan["axes"][axis]) for axis in axes]
-    return Table(headings, [False, *ordered, *(True for _ in range(7))], rows)
+    return Table(headings, [False, *ordered, *(True for _ in [*losses, *range(4)])], rows)
 
 
 def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> Table:
@@ -77,21 +80,21 @@ def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, 
     for _, setting in settings.iterrows():
         name = labels.setting_label(sweep, setting.to_dict(), center)
         cells = [Cell(name, name), number(str(setting["seeds"]), setting["seeds"])]
-        for measure in MEASURES:
+        for measure in measure_names(sweep.roles):
             cells.append(_with_half_width(setting, measure, _signed(measure)))
             if measure in ("forgetting", "adaptation"):
                 cells.append(_with_half_width(setting, f"{measure}_change", labels.change))
         rows.append((_row_role(setting), cells))
     against = f"vs {labels.center_name(sweep)}"
-    headings = ["setting", "seeds", "D0 loss", "D1 loss", "mean"]
+    headings = ["setting", "seeds", *_loss_headings(sweep)]
     headings += ["forgetting", against, "adaptation", against]
-    return Table(headings, [False, *(True for _ in range(8))], rows)
+    return Table(headings, [False, *(True for _ in headings[1:])], rows)
 
 
 def dip_summary(
     sweep: Sweep, dips: pd.DataFrame, trials: pd.DataFrame, center: Mapping[str, Any]
 ) -> Table:
-    """How far losses rose after step 0, and when D1 loss was back."""
+    """How far losses rose after step 0 of the last stage, and when the newest loss was back."""
     rows = []
     for _, dip in dips.join(trials.set_index("trial"), on="trial").iterrows():
         name = labels.setting_label(sweep, dip.to_dict(), center)
@@ -104,13 +107,16 @@ def dip_summary(
             back = labels.amount(dip["recovered_tokens"])
         cells = [
             Cell(name, name, note=seed),
-            number(labels.change(dip["d0_rise"]), dip["d0_rise"]),
-            number(labels.change(dip["d1_rise"]), dip["d1_rise"]),
+            *(
+                number(labels.change(dip[f"{role}_rise"]), dip[f"{role}_rise"])
+                for role in sweep.roles
+            ),
             number(back, dip["recovered_tokens"]),
         ]
         rows.append((_row_role(dip), cells))
-    headings = ["trial", "largest rise of D0 loss", "largest rise of D1 loss", "D1 back after"]
-    return Table(headings, [False, True, True, True], rows)
+    rises = [f"largest rise of {role.upper()} loss" for role in sweep.roles]
+    headings = ["trial", *rises, f"{newest_role(sweep).upper()} back after"]
+    return Table(headings, [False, *(True for _ in headings[1:])], rows)
 
 
 def datasets_table(plan: Mapping[str, Any]) -> Table:
@@ -129,10 +135,12 @@ def datasets_table(plan: Mapping[str, Any]) -> Table:
 
 
 def states_table(sweep: Sweep) -> Table:
-    """Every training state: its id, what it cost and how fast it went."""
+    """Every training state: its id, where it starts, what it trained itself and how fast."""
     planned = {state["state"]: state for state in sweep.plan["states"]}
-    groups = sweep.train.groupby("state")
-    speed, seconds = groups["tokens_per_second"].median(), groups["elapsed_seconds"].max()
+    first = sweep.train["state"].map(sweep.states["first_step"])
+    groups = sweep.train[sweep.train["step"] > first].groupby("state")
+    speed = groups["tokens_per_second"].median()
+    seconds = groups["elapsed_seconds"].max()
     rows = []
     for name, state in sweep.states.iterrows():
         plan = planned[str(name)]
@@ -141,8 +149,8 @@ def states_table(sweep: Sweep) -> Table:
         )
         rate, time = speed.get(name, float("nan")), seconds.get(name, float("nan"))
         cells = [
-            Cell(str(name), str(name), note=f"from {state['parent']}" if state["parent"] else ""),
-            Cell(state["label"], state["label"], note=state["stage"].replace("_", " ")),
+            Cell(str(name), str(name), note=_origin(state)),
+            Cell(state["label"], state["label"], note=_kind_of_state(state)),
             _status(state),
             number(labels.amount(state["tokens"]), state["tokens"]),
             Cell(sources),
@@ -153,6 +161,22 @@ def states_table(sweep: Sweep) -> Table:
         rows.append(("", cells))
     headings = ["state", "label", "status", "tokens", "of which", "FLOPs", "tokens/s", "time"]
     return Table(headings, [False, False, False, True, False, True, True, True], rows)
+
+
+def _origin(state: pd.Series) -> str:
+    """What a state's weights come from."""
+    if state["base"]:
+        return f"goes on from {state['base']} at step {state['first_step']:,}"
+    return f"from {state['parent']}" if state["parent"] else ""
+
+
+def _kind_of_state(state: pd.Series) -> str:
+    stage = str(state["stage"]).replace("_", " ")
+    return stage if state["ends_stage"] else f"{stage}, shared beginning"
+
+
+def _loss_headings(sweep: Sweep) -> list[str]:
+    return [*(f"{role.upper()} loss" for role in sweep.roles), "mean"]
 
 
 def pairs(items: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
@@ -169,7 +193,7 @@ def _plain(value: Any) -> str:
 def _is_central(trials: pd.DataFrame, center: Mapping[str, Any]) -> pd.Series:
     central = trials["baseline"] == ""
     for axis, value in center.items():
-        central &= trials[axis] == value
+        central &= agrees(trials[axis], value)
     return central
 
 
@@ -180,7 +204,7 @@ def _kind(trial: pd.Series, axis: str) -> Any:
 
 
 def _value(axis: str, value: Any, center: Mapping[str, Any]) -> Cell:
-    quiet = value is None or (axis in center and value == center[axis]) or axis == "seed"
+    quiet = pd.isna(value) or (axis in center and value == center[axis]) or axis == "seed"
     order = value if isinstance(value, int | float) else str(value)
     return Cell(labels.value_label(axis, value), order, role="quiet" if quiet else "strong")
 
@@ -199,7 +223,7 @@ def _unfinished(row: pd.Series) -> str:
 
 def _progress(row: pd.Series) -> str:
     """How far it came, and why it is no further."""
-    begun = row["status"] not in (StatusWord.COMPLETE, PENDING)
+    begun = row["step"] > 0 and row["status"] not in (StatusWord.COMPLETE, PENDING)
     share = f"step {row['step']} of {row['steps']}" if begun else ""
     return ", ".join(filter(None, [share, row["reason"]]))
 

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def write_plan(
         )
     }
     plan = {
-        "version": 1,
+        "version": 2,
         "name": name,
         "design": design,
         "axes": dict(axes),
@@ -120,8 +121,13 @@ def write_plan(
         "sequence_length": 128,
         "global_batch_size": 32,
         "precision": "fp32",
-        "trials": list(trials),
-        "states": list(states),
+        "stages": [
+            {"role": role, "dataset": dataset, "steps": 100, "tokens": 100 * TOKENS_PER_STEP}
+            for role, dataset in (("d0", "prose"), ("d1", "code"))
+        ],
+        "trials": [{**trial, "stage_ends": trial["states"]} for trial in trials],
+        "states": [_whole_stage(state) for state in states],
+        "stopping": {"type": "none"},
         "tokens": {
             "alone": alone,
             "pretrained_once": last + upstream,
@@ -140,6 +146,19 @@ def write_plan(
     sweep_dir = storage / "sweeps" / name
     write_json(sweep_dir / "plan.json", plan)
     return sweep_dir
+
+
+def _whole_stage(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A planned state that is trained from the beginning of its stage to the end."""
+    return {
+        "base": None,
+        "role": {"upstream": "d0", "downstream": "d1", "from_scratch": None}[state["stage"]],
+        "first_step": 0,
+        "horizon_steps": state["steps"],
+        "ends_stage": True,
+        "stage_tokens": state["tokens"],
+        **state,
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -321,6 +340,19 @@ def _planned(
 def quickstart(tmp_path: Path) -> Callable[..., Path]:
     """Writes a plausible sweep below `tmp_path`; takes the arguments of `write_quickstart`."""
     return lambda **arguments: write_quickstart(tmp_path, **arguments)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A Chromium; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if program is None:
+        pytest.skip("no chromium on the path")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

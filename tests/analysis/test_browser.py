@@ -1,24 +1,10 @@
 """The page in a real browser, without a network."""
 
-import shutil
-
 import pytest
 
 from analysis.report import write_report
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if program is None:
-        pytest.skip("no chromium on the path")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def test_the_page_draws_everything_offline_and_fits_a_narrow_window(quickstart, browser):

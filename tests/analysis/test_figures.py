@@ -2,9 +2,10 @@
 
 import pytest
 
-from analysis import endpoints, figures, labels, plane, theme
+from analysis import curves, endpoints, figures, labels, plane, pretraining, theme
 from analysis.load import load_sweep
-from analysis.measures import anchor, settings_table, trial_table
+from analysis.measures import trial_table
+from analysis.settings import anchor, settings_table
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def measured(typed):
 
 
 def test_curves_stand_in_the_order_of_their_values(measured):
-    chosen = figures.along_axis(*measured[:2], "replay_fraction", measured[2])
+    chosen = curves.along_axis(*measured[:2], "replay_fraction", measured[2])
     assert chosen["curve"].tolist() == ["0%", "5%", "50%", "50%"]
     assert chosen["central"].tolist() == [False, True, False, False]
 
@@ -36,9 +37,9 @@ def test_a_value_has_one_colour_whatever_else_is_drawn():
 
 def test_loss_curves_carry_every_evaluation_and_the_loss_they_start_from(measured):
     sweep, trials, center = measured
-    chosen = figures.along_axis(sweep, trials, "replay_fraction", center)
-    curves = figures.loss_curves(sweep, chosen)
-    rows = curves[(curves["trial"] == "again") & (curves["role"] == "d1")]
+    chosen = curves.along_axis(sweep, trials, "replay_fraction", center)
+    drawn = curves.loss_curves(sweep, chosen)
+    rows = drawn[(drawn["trial"] == "again") & (drawn["role"] == "d1")]
     assert list(zip(rows["step"], rows["loss"], rows["start"], strict=True)) == [
         (0, 3.0, 3.0),
         (50, 2.0, 3.0),
@@ -47,8 +48,8 @@ def test_loss_curves_carry_every_evaluation_and_the_loss_they_start_from(measure
 
 def test_an_unfinished_curve_is_dotted_and_the_centre_is_thick(measured):
     sweep, trials, center = measured
-    chosen = figures.along_axis(sweep, trials, "replay_fraction", center)
-    drawn = figures.loss_figure(figures.loss_curves(sweep, chosen), "d0")
+    chosen = curves.along_axis(sweep, trials, "replay_fraction", center)
+    drawn = figures.loss_figure(curves.loss_curves(sweep, chosen), "d0")
     styles = {trace.name: (trace.line.dash, trace.line.width) for trace in drawn.data}
     assert styles == {
         "0%": ("solid", theme.WIDTH),
@@ -59,14 +60,14 @@ def test_an_unfinished_curve_is_dotted_and_the_centre_is_thick(measured):
 
 
 def test_end_points_are_means_over_complete_seeds(measured):
-    chosen = figures.along_axis(*measured[:2], "replay_fraction", measured[2])
-    points = endpoints.end_points(chosen).set_index("curve")
+    chosen = curves.along_axis(*measured[:2], "replay_fraction", measured[2])
+    points = endpoints.end_points(measured[0], chosen).set_index("curve")
     assert points["d0_loss"].to_dict() == {"0%": 2.9, "5%": 2.5, "50%": 2.1}
 
 
 def test_a_far_baseline_does_not_shrink_the_others(measured):
     sweep, trials, center = measured
-    points = plane.plane_points(sweep, settings_table(trials, center), center)
+    points = plane.plane_points(sweep, settings_table(sweep, trials, center), center)
     # Forgetting of those that continue: 0.1 to 0.9; adaptation: 1.0 to 1.4; a fifth of air.
     assert plane.view(points)["forgetting"] == pytest.approx((0.1 - 0.16, 0.9 + 0.16))
     assert plane.view(points)["adaptation"] == pytest.approx((1.0 - 0.08, 1.4 + 0.08))
@@ -76,9 +77,9 @@ def test_a_far_baseline_does_not_shrink_the_others(measured):
 
 def test_long_training_is_thinned_but_keeps_both_ends(quickstart):
     sweep = load_sweep(quickstart(steps=300))
-    curves = figures.pretraining_curves(sweep)
-    training = curves[curves["curve"] == "training loss"]
-    assert len(training) <= figures.MAX_POINTS
+    drawn = pretraining.pretraining_curves(sweep)
+    training = drawn[drawn["curve"] == "training loss"]
+    assert len(training) <= curves.MAX_POINTS
     assert training["tokens"].iloc[0] == 4096
     assert training["tokens"].iloc[-1] == 600 * 4096
 

@@ -40,6 +40,8 @@ def test_a_sweep_that_goes_on_with_its_only_data_set_has_it_as_d0_and_d1(typed):
     sweep_dir = typed.write()
     plan = json.loads((sweep_dir / "plan.json").read_text())
     del plan["datasets"]["code"]
+    plan["datasets"]["prose"]["role"] = "d1"
+    plan["stages"][1]["dataset"] = "prose"
     (sweep_dir / "plan.json").write_text(json.dumps(plan))
     sweep = load_sweep(sweep_dir)
     assert sweep.dataset("d1") == "prose"
@@ -98,8 +100,8 @@ def test_a_plan_of_another_version_is_refused(typed):
     typed.add("a")
     sweep_dir = typed.write()
     plan = (sweep_dir / "plan.json").read_text()
-    (sweep_dir / "plan.json").write_text(plan.replace('"version": 1', '"version": 2'))
-    with pytest.raises(ValueError, match="version 2; this program reads version 1"):
+    (sweep_dir / "plan.json").write_text(plan.replace('"version": 2', '"version": 1'))
+    with pytest.raises(ValueError, match="version 1; this program reads version 2"):
         load_sweep(sweep_dir)
 
 

@@ -5,16 +5,10 @@ import math
 import pandas as pd
 import pytest
 
+from analysis.dips import dip_table
 from analysis.load import load_sweep
-from analysis.measures import (
-    anchor,
-    around,
-    csv_table,
-    dip_table,
-    is_efficient,
-    settings_table,
-    trial_table,
-)
+from analysis.measures import csv_table, trial_table
+from analysis.settings import anchor, around, is_efficient, settings_table
 
 
 def curve(start, *ends):
@@ -123,7 +117,7 @@ def test_differences_to_the_centre_are_paired_by_seed(typed):
             losses = {"prose": curve(2.0, end + offset), "code": curve(3.0, 1.5)}
             typed.add(f"{name}{seed}", replay, seed=seed, losses=losses)
     sweep = load_sweep(typed.write())
-    settings = settings_table(trial_table(sweep), anchor(sweep)).set_index("trial")
+    settings = settings_table(sweep, trial_table(sweep), anchor(sweep)).set_index("trial")
     row = settings.loc["r0"]
     assert row["seeds"] == 2
     assert row["forgetting_change"] == pytest.approx(-0.1)

@@ -4,13 +4,14 @@ import pytest
 
 from analysis import story
 from analysis.load import load_sweep
-from analysis.measures import anchor, settings_table, trial_table
+from analysis.measures import trial_table
+from analysis.settings import anchor, settings_table
 
 
 def told(sweep_dir):
     sweep = load_sweep(sweep_dir)
     trials, center = trial_table(sweep), anchor(sweep)
-    settings = settings_table(trials, center)
+    settings = settings_table(sweep, trials, center)
     findings = {
         finding.title: finding for finding in story.findings(sweep, trials, settings, center)
     }

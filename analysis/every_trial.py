@@ -1,0 +1,63 @@
+"""All trials in one chart, for a sweep in which no axis can be followed on its own."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis import figures, labels, theme
+from analysis.chart import Chart, keys_of, panel, stopped_note
+from analysis.curves import loss_curves, lr_curves
+from analysis.load import Sweep
+from analysis.scatter import BEATEN, EFFICIENT
+from analysis.slices import x_title
+from analysis.stages import beginnings
+from cpt.records import StatusWord
+
+NOT_COMPLETE = "not complete"
+
+
+def every_trial(trials: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
+    """All trials but baselines as a choice of curves, told apart by what came of them."""
+    chosen = trials[trials["baseline"] == ""].copy()
+    efficient = chosen["setting"].map(settings["efficient"])
+    chosen["curve"] = [
+        labels.curve_name("no final loss", status)
+        if status == StatusWord.STOPPED
+        else NOT_COMPLETE
+        if pd.isna(front)
+        else EFFICIENT
+        if front
+        else BEATEN
+        for status, front in zip(chosen["status"], efficient, strict=True)
+    ]
+    chosen["color"] = chosen["curve"].map({EFFICIENT: "var(--cat-0)"}).fillna(theme.PALE)
+    chosen["central"] = False
+    # What is drawn last lies on top.
+    return chosen.sort_values("curve", key=lambda names: names == EFFICIENT, kind="stable")
+
+
+def every_trial_charts(
+    sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame
+) -> tuple[list[Chart], list[Chart]]:
+    """Losses and learning rates of all trials, for a sweep without any axis to follow."""
+    chosen = every_trial(trials, settings)
+    losses, rates = loss_curves(sweep, chosen), lr_curves(sweep, chosen)
+    place: dict[str, Any] = {"x_title": x_title(sweep), "marks": beginnings(sweep, chosen)}
+    keys = keys_of(chosen)
+    panels = [
+        panel(
+            f"{role.upper()} loss, {sweep.dataset(role)}",
+            figures.loss_figure(losses, role, **place),
+        )
+        for role in sweep.roles
+        if (losses["role"] == role).any()
+    ]
+    caption = (
+        "One curve for each trial; the dashed line is the loss before the first update, dotted "
+        f"curves are not complete.{stopped_note(chosen)}"
+    )
+    rate = [panel("", figures.lr_figure(rates, **place))] if len(rates) else []
+    return (
+        [Chart("Every trial", caption, keys, panels)] if panels else [],
+        [Chart("Every setting", stopped_note(chosen), keys, rate)] if rate else [],
+    )

@@ -1,0 +1,97 @@
+"""The forgetting matrix: the loss on every data set at every boundary between stages.
+
+Rows are boundaries: the pre-trained model, then the model after each stage. Columns are data sets.
+The loss at a boundary is that of step 0 of the stage that goes on from it, which evaluates all
+sets, those of later stages included; the last one is the final loss. Let b(s) be the last boundary
+up to which set s was trained on. Then
+
+    change(b, s) = loss(b, s) - loss(b(s), s)
+
+is what has been forgotten of s by boundary b (replay of s since then notwithstanding): 0 where s
+was trained on last, NaN before any stage has trained on it.
+"""
+
+import pandas as pd
+
+from analysis.load import Sweep
+from analysis.measures import final_losses, start_losses
+from analysis.stages import stage_table
+
+SAME_RATE = 0.01
+"""Learning rates that differ by no more than this share count as one."""
+
+COLUMNS = ["trial", "boundary", "role", "loss", "change", "trained", "annealed"]
+
+
+def matrix_table(sweep: Sweep) -> pd.DataFrame:
+    """One row a trial of several stages, boundary and data set, in this order.
+
+    Baselines from random weights have no boundaries and are left out.
+
+    Returns:
+        `trial`; `boundary`: 0 for the pre-trained model, i after the i-th stage; `role`; `loss`
+        (nats per token, NaN where it was not evaluated or the trial is not complete); `change`
+        (see above); `trained`: whether the stage before the boundary trained on the set;
+        `annealed`: False where the learning rate had not come down at the boundary, since the
+        schedule goes on from it (see `_annealed`).
+    """
+    starts, finals = start_losses(sweep), final_losses(sweep)
+    rates = sweep.train.groupby("state")["lr"].agg(["first", "last", "min"])
+    scratch = set(sweep.trials.loc[sweep.trials["from_scratch"], "trial"])
+    rows = []
+    for trial, path in stage_table(sweep).groupby("trial", sort=False):
+        stages = path[path["stage"] > 0]
+        if trial in scratch or len(stages) < 2:
+            continue
+        trained_on = ["d0", *stages["role"]]
+        annealed = _annealed(sweep, path, rates)
+        if len(path) == len(stages):
+            annealed = [True, *annealed]
+        losses = {
+            role: [
+                *(_at(starts, state, role) for state in stages["reached"]),
+                _at(finals, stages["state"].iloc[-1], f"{role}_loss"),
+            ]
+            for role in sweep.roles
+        }
+        for boundary in range(len(trained_on)):
+            for role in sweep.roles:
+                seen = [at for at in range(boundary + 1) if trained_on[at] == role]
+                loss = losses[role][boundary]
+                rows.append(
+                    {
+                        "trial": trial,
+                        "boundary": boundary,
+                        "role": role,
+                        "loss": loss,
+                        "change": loss - losses[role][seen[-1]] if seen else float("nan"),
+                        "trained": trained_on[boundary] == role,
+                        "annealed": annealed[boundary],
+                    }
+                )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _at(losses: pd.DataFrame, state: str, column: str) -> float:
+    return float(losses[column].get(state, float("nan")))
+
+
+def _annealed(sweep: Sweep, path: pd.DataFrame, rates: pd.DataFrame) -> list[bool]:
+    """For each stage of a path, whether its learning rate had come down at its end.
+
+    It had not where the stage ends before its schedule does, or where the next stage begins at
+    the rate that this one ends at and a later update used a lower one. A trial that stays at the
+    floor of pre-training goes on at one rate too, but none comes after it that is lower.
+    """
+    used = rates.reindex(path["reached"])
+    annealed = []
+    for index, state in enumerate(path["state"]):
+        planned = sweep.states.loc[state]
+        whole = planned["steps"] >= planned["horizon_steps"]
+        after = used.iloc[index + 1 :]
+        held = float(used["last"].iloc[index])
+        goes_on = len(after) > 0 and abs(after["first"].iloc[0] - held) <= SAME_RATE * held
+        annealed.append(
+            bool(whole and not (goes_on and after["min"].min() < (1 - SAME_RATE) * held))
+        )
+    return annealed

@@ -1,0 +1,218 @@
+"""What the folders of states hold, joined to the curve of a whole stage.
+
+A state that goes on from a `base`, an earlier state of its own stage, has rows of its own only for
+the steps past that base. Its curve is
+
+    rows of the base's curve with step <= the base's last step, then own rows past it
+
+and so on down to the beginning of the stage. The base is the one that config.json names, in this
+sweep's plan or not; own rows up to the base's last step were left by an attempt that started
+elsewhere and do not count. Where a base's folder is gone its part of the curve is a gap.
+
+A folder that was damaged by hand costs its own rows and a sentence, never the report. Of a
+config.json only the few fields below are read, so that a state trained by another version of the
+program stays readable.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from cpt.records import (
+    EvalRow,
+    ResultTree,
+    StatusWord,
+    TrainRow,
+    current_rows,
+    read_json,
+    read_rows,
+)
+
+Row = Mapping[str, Any]
+
+
+class HeldOutSet(BaseModel):
+    """An evaluation set: the name that a state's rows use, and the id of its corpus."""
+
+    name: str
+    corpus: str
+
+
+class Evaluation(BaseModel):
+    """Sets that are evaluated all along, those of later stages (step 0 only), and the window."""
+
+    datasets: list[HeldOutSet]
+    to_come: list[HeldOutSet] = []
+    final_window_steps: int
+
+
+class Configuration(BaseModel):
+    """The part of a state's config.json that a report needs."""
+
+    evaluation: Evaluation
+    base: str | None = None
+    stop_step: int | None = None
+    total_steps: int | None = None
+
+
+class StatusFile(BaseModel):
+    """A state's status.json."""
+
+    status: StatusWord
+    step: int
+    reason: str
+
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+@dataclasses.dataclass(frozen=True)
+class StateFiles:
+    """What one folder holds.
+
+    Attributes:
+        configuration: None before the state was first started, or where it cannot be read.
+        status: The same of status.json.
+        damage: Which file cannot be read and why, in one sentence; empty where all can.
+        evaluated: Whether the evaluations and the names of their sets can be read.
+        evals: The folder's own current rows, each with `corpus`, the id of its held-out set.
+        train: The folder's own current rows.
+    """
+
+    configuration: Configuration | None
+    status: StatusFile | None
+    damage: str
+    evaluated: bool
+    evals: list[Row]
+    train: list[Row]
+
+
+class StateFolders:
+    """Reads folders of states, each once.
+
+    Args:
+        tree: Where they lie.
+        planned_steps: State id to its last step, for bases whose own configuration does not say.
+    """
+
+    def __init__(self, tree: ResultTree, planned_steps: Mapping[str, int]) -> None:
+        self._tree = tree
+        self._planned_steps = planned_steps
+        self._read: dict[str, StateFiles] = {}
+
+    def files(self, state: str) -> StateFiles:
+        """The content of one folder; of one that does not exist, nothing."""
+        if state not in self._read:
+            self._read[state] = _read_state(self._tree, state)
+        return self._read[state]
+
+    def evals(self, state: str) -> list[Row]:
+        """Evaluations of the whole stage up to this state, in the order of their steps."""
+        return self._curve(state, lambda files: files.evals)
+
+    def train(self, state: str) -> list[Row]:
+        """Updates of the whole stage up to this state, in the order of their steps."""
+        return self._curve(state, lambda files: files.train)
+
+    def gap(self, state: str) -> int:
+        """The step up to which evaluations may be missing; 0 where every base can be read."""
+        missing = [base for base in self._chain(state)[1:] if not self.files(base).evaluated]
+        return max((self.stop_step(base) or 0 for base in missing), default=0)
+
+    def _chain(self, state: str) -> list[str]:
+        """The state, its base, the base's base ...; a base that comes round again ends it."""
+        chain: list[str] = []
+        name: str | None = state
+        while name is not None and name not in chain:
+            chain.append(name)
+            configuration = self.files(name).configuration
+            name = None if configuration is None else configuration.base
+        return chain
+
+    def _curve(self, state: str, own: Callable[[StateFiles], list[Row]]) -> list[Row]:
+        chain = self._chain(state)
+        rows: list[Row] = []
+        end = math.inf
+        for name, base in itertools.zip_longest(chain, chain[1:]):
+            stop = None if base is None else self.stop_step(base)
+            begin = -math.inf if stop is None else stop
+            rows = [row for row in own(self.files(name)) if begin < row["step"] <= end] + rows
+            end = min(end, math.inf if stop is None else stop)
+        return rows
+
+    def stop_step(self, state: str) -> int | None:
+        """The last step of a base; None where neither its configuration nor the plan knows it."""
+        configuration = self.files(state).configuration
+        if configuration is not None:
+            stop = configuration.stop_step
+            known = configuration.total_steps if stop is None else stop
+            if known is not None:
+                return known
+        return self._planned_steps.get(state)
+
+
+def _read_state(tree: ResultTree, state: str) -> StateFiles:
+    folder = tree.state(state)
+    configuration, broken_config = _parsed(folder.config, Configuration)
+    status, broken_status = _parsed(folder.status, StatusFile)
+    evals, broken_evals = _own_rows(folder.eval_rows, EvalRow, _eval_key)
+    train, broken_train = _own_rows(folder.train_rows, TrainRow, _train_key)
+    held_out = {}
+    if configuration is not None:
+        evaluation = configuration.evaluation
+        held_out = {held.name: held.corpus for held in [*evaluation.datasets, *evaluation.to_come]}
+    faults = [broken_config, broken_status, broken_evals, broken_train]
+    damage = next(filter(None, faults), "")
+    return StateFiles(
+        configuration=configuration,
+        status=status,
+        damage=f"damaged: states/{state}/{damage}" if damage else "",
+        evaluated=configuration is not None and not broken_evals,
+        evals=[
+            {**row, "corpus": held_out[row["dataset"]]}
+            for row in evals
+            if row["dataset"] in held_out
+        ],
+        train=train,
+    )
+
+
+def _parsed(path: Path, shape: type[Shape]) -> tuple[Shape | None, str]:
+    """A JSON file in the shape that is needed, and what is wrong with it."""
+    if not path.exists():
+        return None, ""
+    try:
+        return shape.model_validate(read_json(path)), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        return None, f"{path.name} is not as written ({field}: {first['msg'].lower()})"
+    except ValueError:
+        return None, f"{path.name} is not a complete JSON object"
+
+
+def _own_rows(
+    path: Path, shape: type[EvalRow | TrainRow], key: Callable[[Row], Hashable]
+) -> tuple[list[Row], str]:
+    """The current rows of a file, those left out that lack a column; and what is wrong with it."""
+    columns = {field.name for field in dataclasses.fields(shape)}
+    try:
+        rows = read_rows(path)
+    except UnicodeDecodeError:
+        return [], f"{path.name} is not text"
+    whole = [row for row in rows if columns <= row.keys() and isinstance(row["step"], int)]
+    return list(current_rows(whole, key)), ""
+
+
+def _train_key(row: Row) -> Hashable:
+    step: int = row["step"]
+    return step
+
+
+def _eval_key(row: Row) -> Hashable:
+    return row["step"], row["dataset"], row["domain"]

@@ -1,0 +1,58 @@
+"""Whole paths side by side: losses and learning rates from pre-training to the last stage."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis import figures, labels
+from analysis.chart import Chart, keys_of, panel, stopped_note
+from analysis.curves import along_axis, loss_curves, lr_curves, only_center
+from analysis.load import Sweep
+from analysis.stages import beginnings
+
+
+def path_choice(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:
+    """The curves to compare over whole paths: one a schedule, or the centre where none varies."""
+    if "schedule" in center:
+        chosen = along_axis(sweep, trials, "schedule", center)
+        if chosen["schedule"].nunique() > 1:
+            return chosen
+    return only_center(sweep, trials, center)
+
+
+def path_chart(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> Chart | None:
+    """Learning rate and losses of whole paths; None below two stages after pre-training."""
+    if not sweep.several_stages:
+        return None
+    chosen = path_choice(sweep, trials, center)
+    rates = lr_curves(sweep, chosen, upstream=True)
+    losses = loss_curves(sweep, chosen, upstream=True)
+    if losses.empty:
+        return None
+    marks = beginnings(sweep, chosen, upstream=True)
+    x_title = "tokens of all stages"
+    panels = [
+        panel(
+            "Learning rate",
+            figures.lr_figure(rates, x_title=x_title, marks=marks, height=330),
+        ),
+        *(
+            panel(
+                f"{role.upper()} loss, {sweep.dataset(role)}",
+                figures.loss_figure(losses, role, x_title=x_title, marks=marks),
+            )
+            for role in sweep.roles
+            if (losses.loc[losses["role"] == role, "step"] > 0).any()
+        ),
+    ]
+    middle = labels.center_name(sweep)
+    what = "each schedule" if "schedule" in chosen and len(chosen) > 1 else f"the {middle}"
+    caption = (
+        f"Pre-training and every stage after it, for {what}; the thick curve is the {middle}'s. "
+        "At each vertical line the next data set begins. The dashed line is the pre-trained "
+        "model's loss, a mean where there are several; losses of early pre-training lie above "
+        "the scale."
+        f"{stopped_note(chosen)}"
+    )
+    return Chart("", caption, keys_of(chosen), panels)
