@@ -34,7 +34,7 @@ from sweeps.spec import SweepSpec
 
 ROOT = Path(__file__).parents[1]
 SLOTS = 2
-MEASURED_STEPS = 60
+MEASURED_STEPS = 150
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
