@@ -22,7 +22,7 @@ PENDING = "pending"
 
 TRAIN_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TrainRow))]
 EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
-PLANNED = ("label", "stage", "steps", "horizon_steps", "ends_stage", "tokens", "stage_tokens")
+PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +42,10 @@ class Sweep:
             (planned, of all stages after pre-training).
         states: One row a state, index `state`: `label`, `stage`, `role` (of the data set it
             trains on; empty from scratch), `first_step` and `steps` (it trains the updates
-            between, counted from the beginning of the stage), `horizon_steps` (of its schedule),
-            `ends_stage` (else it is a shared beginning), `tokens` (that it trains itself),
-            `stage_tokens` (since the beginning of the stage), `parent` (empty: random weights),
+            between, counted from the beginning of the stage), `ends_stage` (else it is a shared
+            beginning), `annealed` (whether its rate came down at the end, rather than being held
+            for what goes on from it), `tokens` (that it trains itself), `stage_tokens` (since the
+            beginning of the stage), `parent` (empty: random weights),
             `base` (state of the same stage that it goes on from; empty: none), `status`,
             `reason`, `step`, `gap` (evaluations up to this step may be missing, since a base's
             folder is; 0: none are), `final_window_steps` (NaN before it has a configuration).

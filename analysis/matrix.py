@@ -17,9 +17,6 @@ from analysis.load import Sweep
 from analysis.measures import final_losses, start_losses
 from analysis.stages import stage_table
 
-SAME_RATE = 0.01
-"""Learning rates that differ by no more than this share count as one."""
-
 COLUMNS = ["trial", "boundary", "role", "loss", "change", "trained", "annealed"]
 
 
@@ -33,10 +30,9 @@ def matrix_table(sweep: Sweep) -> pd.DataFrame:
         (nats per token, NaN where it was not evaluated or the trial is not complete); `change`
         (see above); `trained`: whether the stage before the boundary trained on the set;
         `annealed`: False where the learning rate had not come down at the boundary, since the
-        schedule goes on from it (see `_annealed`).
+        schedule goes on from it.
     """
     starts, finals = start_losses(sweep), final_losses(sweep)
-    rates = sweep.train.groupby("state")["lr"].agg(["first", "last", "min"])
     scratch = set(sweep.trials.loc[sweep.trials["from_scratch"], "trial"])
     rows = []
     for trial, path in stage_table(sweep).groupby("trial", sort=False):
@@ -44,7 +40,7 @@ def matrix_table(sweep: Sweep) -> pd.DataFrame:
         if trial in scratch or len(stages) < 2:
             continue
         trained_on = ["d0", *stages["role"]]
-        annealed = _annealed(sweep, path, rates)
+        annealed = list(sweep.states.loc[path["state"], "annealed"])
         if len(path) == len(stages):
             annealed = [True, *annealed]
         losses = {
@@ -74,24 +70,3 @@ def matrix_table(sweep: Sweep) -> pd.DataFrame:
 
 def _at(losses: pd.DataFrame, state: str, column: str) -> float:
     return float(losses[column].get(state, float("nan")))
-
-
-def _annealed(sweep: Sweep, path: pd.DataFrame, rates: pd.DataFrame) -> list[bool]:
-    """For each stage of a path, whether its learning rate had come down at its end.
-
-    It had not where the stage ends before its schedule does, or where the next stage begins at
-    the rate that this one ends at and a later update used a lower one. A trial that stays at the
-    floor of pre-training goes on at one rate too, but none comes after it that is lower.
-    """
-    used = rates.reindex(path["reached"])
-    annealed = []
-    for index, state in enumerate(path["state"]):
-        planned = sweep.states.loc[state]
-        whole = planned["steps"] >= planned["horizon_steps"]
-        after = used.iloc[index + 1 :]
-        held = float(used["last"].iloc[index])
-        goes_on = len(after) > 0 and abs(after["first"].iloc[0] - held) <= SAME_RATE * held
-        annealed.append(
-            bool(whole and not (goes_on and after["min"].min() < (1 - SAME_RATE) * held))
-        )
-    return annealed

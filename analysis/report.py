@@ -109,8 +109,9 @@ def progress(sweep: Sweep, trials: pd.DataFrame) -> dict[str, Any]:
     complete = int(counts.get(StatusWord.COMPLETE, 0))
     others = [f"{count} {status}" for status, count in counts.items() if status != "complete"]
     sentence = f"{complete} of {len(trials)} trials complete"
+    settled = complete + int(counts.get(StatusWord.STOPPED, 0))
     return {
-        "finished": complete == len(trials),
+        "finished": settled == len(trials),
         "sentence": f"{sentence}; {', '.join(others)}" if others else sentence,
         "share": complete / len(trials),
     }

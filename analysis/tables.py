@@ -140,7 +140,9 @@ def states_table(sweep: Sweep) -> Table:
     first = sweep.train["state"].map(sweep.states["first_step"])
     groups = sweep.train[sweep.train["step"] > first].groupby("state")
     speed = groups["tokens_per_second"].median()
-    seconds = groups["elapsed_seconds"].max()
+    clock = sweep.train.groupby("state")["elapsed_seconds"]
+    before = sweep.train[sweep.train["step"] <= first].groupby("state")["elapsed_seconds"].max()
+    seconds = clock.max() - before.reindex(clock.max().index).fillna(0)
     rows = []
     for name, state in sweep.states.iterrows():
         plan = planned[str(name)]

@@ -197,6 +197,7 @@ class Plan:
             "steps": config.end_step,
             "horizon_steps": config.total_steps,
             "ends_stage": state.ends_stage,
+            "annealed": state.is_annealed,
             "tokens": state.tokens,
             "stage_tokens": config.token_budget,
             "flops": state.tokens * self.flops_per_token,

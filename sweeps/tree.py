@@ -12,6 +12,7 @@ from typing import Any
 
 from cpt.config import RunConfig
 from cpt.schedule import Pieces, restricted, shared_steps
+from sweeps.factors import HOLDING
 from sweeps.runs import Stage, StageRun
 
 
@@ -45,6 +46,12 @@ class State:
     def ends_stage(self) -> bool:
         """Whether it is the end of a stage, rather than a beginning that others share."""
         return not self.config.is_beginning
+
+    @property
+    def is_annealed(self) -> bool:
+        """Whether the rate has come down, rather than being held for what goes on from here."""
+        schedule = self.config.schedule
+        return self.ends_stage and (schedule.anneal or schedule.type not in HOLDING)
 
     @property
     def tokens(self) -> int:

@@ -156,6 +156,7 @@ def _whole_stage(state: Mapping[str, Any]) -> dict[str, Any]:
         "first_step": 0,
         "horizon_steps": state["steps"],
         "ends_stage": True,
+        "annealed": True,
         "stage_tokens": state["tokens"],
         **state,
     }

@@ -41,6 +41,7 @@ class PathTree:
         steps: int | None = None,
         horizon: int | None = None,
         ends: bool = True,
+        annealed: bool = True,
         planned: bool = True,
         status: str | None = "complete",
         step: int | None = None,
@@ -65,6 +66,7 @@ class PathTree:
                 "steps": steps,
                 "horizon_steps": horizon,
                 "ends_stage": ends,
+                "annealed": annealed and ends,
                 "tokens": (steps - first) * TOKENS_PER_STEP,
                 "stage_tokens": steps * TOKENS_PER_STEP,
                 "flops": 1e9,
@@ -260,7 +262,8 @@ def write_three_stages(storage: Path, steps: int = 200) -> Path:
     for kind in axes["schedule"]:
         first = {"wiki": falling(5.6, 2.0, steps), "code": falling(5.6, 3.0, steps)}
         first["german"] = [(0, 5.6)]
-        made.state(f"up-{kind}", 0, first, lr=_rate(str(kind), steps, 0), label="wiki")
+        rate, comes_down = _rate(str(kind), steps, 0), kind == "cosine"
+        made.state(f"up-{kind}", 0, first, lr=rate, label="wiki", annealed=comes_down)
     for factors in settings:
         kind, replay = str(factors["schedule"]), float(factors["replay_fraction"])
         name = "center" if factors == center else "-".join(f"{value}" for value in factors.values())
@@ -279,6 +282,7 @@ def write_three_stages(storage: Path, steps: int = 200) -> Path:
             },
             parent=f"up-{kind}",
             lr=_rate(kind, steps, 1),
+            annealed=kind == "cosine",
         )
         made.state(
             f"german-{name}",

@@ -28,7 +28,7 @@ TWO = {
 def path(tree):
     """Final losses: 2.9 on wiki, 2.0 on code, 2.1 on german."""
     tree.state("up", 0, {"wiki": [(0, 6.0), (100, 2.0)]})
-    tree.state("one", 1, ONE, parent="up", horizon=120)
+    tree.state("one", 1, ONE, parent="up", annealed=False)
     tree.state("two", 2, TWO, parent="one")
     tree.trial("a", ["up", "one", "two"], center=True, schedule="wsd")
     return tree
@@ -112,23 +112,6 @@ def test_change_counts_from_where_a_set_was_last_trained_on(path):
 def test_a_boundary_of_a_schedule_that_goes_on_is_unannealed(path):
     matrix = matrix_table(load(path))
     assert matrix.groupby("boundary")["annealed"].first().tolist() == [True, False, True]
-
-
-@pytest.mark.parametrize(
-    ("ends", "begins", "later", "annealed"),
-    [
-        pytest.param(2e-3, 2e-3, 2e-4, False, id="goes on at the rate it holds"),
-        pytest.param(2e-4, 2e-4, 2e-4, True, id="stays at the floor"),
-        pytest.param(2e-4, 0.0, 2e-4, True, id="re-warms"),
-    ],
-)
-def test_whether_a_schedule_goes_on_is_seen_in_the_rates(tree, ends, begins, later, annealed):
-    tree.state("up", 0, lr=lambda step: 1e-4)
-    tree.state("one", 1, ONE, parent="up", lr=lambda step: ends)
-    tree.state("two", 2, TWO, parent="one", lr=lambda step: later if step else begins)
-    tree.trial("a", ["up", "one", "two"], center=True, schedule="wsd")
-    matrix = matrix_table(load(tree))
-    assert matrix.groupby("boundary")["annealed"].first().tolist() == [True, annealed, True]
 
 
 def test_what_was_not_evaluated_is_missing(tree):
