@@ -44,7 +44,7 @@ from sweeps.rungs import passed, recorded_config
 from sweeps.scheduler import CohortScheduler, NoPreference, StopRecorder
 from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
-from sweeps.stopping import AshaStopping
+from sweeps.stopping import AshaStopping, NoStopping
 from sweeps.worker import train_state, trial_resources
 
 SECONDS_TO_CEASE = 60.0
@@ -153,17 +153,20 @@ def run(
             _wait_for_the_stopped(recorder)
     finally:
         shutil.rmtree(ray_storage, ignore_errors=True)
-    return _outcome(todo, tree)
+    return _outcome(todo, tree, stopping)
 
 
-def _outcome(todo: Agenda, tree: ResultTree) -> Outcome:
+def _outcome(todo: Agenda, tree: ResultTree, stopping: NoStopping | AshaStopping) -> Outcome:
+    settled = {StatusWord.COMPLETE}
+    if isinstance(stopping, AshaStopping):
+        settled.add(StatusWord.STOPPED)
     outcome = Outcome()
     for task in todo.todo:
         name = task.state.id
         status = tree.state(name).read_status()
         if status is not None and status.status is StatusWord.FAILED:
             outcome.failed[name] = status.reason
-        elif status is None or status.status is StatusWord.RUNNING:
+        elif status is None or status.status not in settled:
             outcome.unfinished.append(name)
     return outcome
 

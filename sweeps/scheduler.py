@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.util.state import get_actor
+from ray.util.state.exception import RayStateApiException
 
 from cpt.config import RunConfig
 from cpt.parsing import parse
@@ -40,7 +41,10 @@ class Stop:
         """Whether nothing can be written to the state any more."""
         if self.writer is None:
             return True
-        actor = get_actor(self.writer)
+        try:
+            actor = get_actor(self.writer)
+        except RayStateApiException:  # the dashboard, which knows, did not answer
+            return False
         return actor is None or actor.state == "DEAD"
 
 
@@ -152,7 +156,7 @@ class StopRecorder(tune.Callback):
             place = self._tree.state(name)
             before = place.read_status()
             # Its workers may have come to the end before they could be stopped.
-            if before is None or before.status is StatusWord.RUNNING:
+            if before is None or before.status is not StatusWord.COMPLETE:
                 if not place.config.exists():
                     config = parse(RunConfig, json.loads(stop.run))
                     write_json(place.config, config.model_dump(mode="json"))

@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
-from cpt.records import ResultTree, StatusWord, current_rows, read_rows
+from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows
+from cpt.train import train
+from sweeps.prepare import prepare
+from sweeps.sweep_file import load
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -295,15 +298,41 @@ def test_a_signal_ends_a_run_soon_and_leaves_no_process(sweep, start, tree, cont
     assert "report: " in out
 
 
-def test_a_state_is_trained_by_a_group_of_two_workers(rewarm, sweep, tree):
-    found = rewarm("run", sweep(resources={"workers": 2, "cpus_per_worker": 1}))
-    assert (found.returncode, found.stderr) == (DONE, "")
-    assert words(tree) == {"pre-training on old": "complete", "center": "complete"}
-    assert steps(tree, "center") == [1, 2, 3, 4, 5, 6]
-    (checkpoint,) = (
-        path for path in tree.storage.glob("states/steps6-*/checkpoints/*/complete.json")
+def test_groups_of_two_workers_train_a_state_and_end_another(
+    rewarm, sweep, tree, folder, content, monkeypatch
+):
+    content["center"]["warmup_fraction"] = 0.1
+    content["downstream"]["token_budget"] = 64 * 40
+    rule = {"type": "asha", "metric": "d1_loss", "grace_tokens": 64 * 8, "reduction_factor": 2}
+    datasets = {name: one | {"repeat": True} for name, one in content["datasets"].items()}
+    file = sweep(
+        axes={"max_lr": [1e-9]},
+        stopping=rule,
+        datasets=datasets,
+        resources={"workers": 2, "cpus_per_worker": 1},
     )
-    assert json.loads(checkpoint.read_text())["world_size"] == 2
+    # Pre-training without Ray: a group is five processes, each of which imports torch.
+    monkeypatch.chdir(folder)
+    spec, _ = load(Path(file))
+    planned = prepare(spec, tree, lambda text: None)
+    train(planned.states[planned.trials[0].states[0]].config, tree)
+
+    found = rewarm("run", file)
+    assert (found.returncode, found.stderr) == (DONE, "")
+    assert words(tree) == {
+        "pre-training on old": "complete",
+        "center": "complete",
+        "max_lr=1e-09": "stopped",
+    }
+    assert steps(tree, "center") == [*range(1, 41)]
+    complete, stopped = (tree.state(trial.states[-1]) for trial in planned.trials)
+    assert read_json(complete.checkpoint_marker(40))["world_size"] == 2
+    status = stopped.read_status()
+    assert (status.step, status.reason[-4:]) == (8, "of 2")
+    # A group goes on while Tune decides; it has ceased when the status says so.
+    written = stopped.train_rows.stat().st_mtime_ns
+    assert len(read_rows(stopped.train_rows)) < 40
+    assert written < stopped.status.stat().st_mtime_ns
 
 
 def test_more_than_the_machine_has_is_refused(rewarm, sweep):
