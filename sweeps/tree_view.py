@@ -21,7 +21,9 @@ from sweeps.plan import Plan, Trial
 from sweeps.words import counted, listed, quantity, rate
 
 MOST_LINES = 48
-MOST_OF_A_RATE = 32
+ENOUGH_TEXT = 30
+"""Columns of a line's words before they go on below for the sake of its rates."""
+LEAST_RATES, MOST_RATES = 18, 40
 """Columns of a cell of rates before it goes on below."""
 MOST_OF_VALUES = 26
 """Characters of a list of numbers before its ends stand for it."""
@@ -48,28 +50,26 @@ def tree_table(plan: Plan, width: int, *, whole: bool = False) -> Table:
         whole: Whether to draw every state that differs in more than its seed.
     """
     lines = list(_lines(plan, folded(plan, None if whole else MOST_LINES)))
-    single = [len(line.branch.nodes) == 1 for line in lines]
-    hidden = {"states" if all(single) else "", "id" if width < WIDE or not any(single) else ""}
-    columns = {
-        heading: column
-        for heading, column in _columns(plan, [line.branch for line in lines]).items()
-        if heading not in hidden
-    }
-    widths = [
-        max(len(row) for cell in [heading, *column] for row in cell.split("\n"))
-        for heading, column in columns.items()
-    ]
-    room = max(width - sum(widths) - 2 * len(widths), 24)
+    branches = [line.branch for line in lines]
+    columns = _columns(branches, with_ids=width >= WIDE)
+    taken = sum(2 + max(map(len, [heading, *cells])) for heading, cells in columns.items())
+    longest = max(len(line.guide + line.text) for line in lines)
+    most = min(max(width - taken - min(longest, ENOUGH_TEXT) - 4, LEAST_RATES), MOST_RATES)
+    rates = [_rates(plan, branch, most) for branch in branches]
+    taken += 2 + max(len(row) for cell in rates for row in cell.split("\n"))
+    room = max(width - taken, 20)
     table = Table(
         box=None,
         pad_edge=False,
         title=f"{counted(len(plan.states), 'state')}, each trained once",
         title_justify="left",
     )
-    table.add_column("", no_wrap=True)
-    for heading in columns:
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "lr" else "right")
-    for line, *cells in zip(lines, *columns.values(), strict=True):
+    table.add_column("", overflow="fold")
+    columns["lr"] = rates
+    shown = [heading for heading in ("states", "steps", "tokens", "lr", "id") if heading in columns]
+    for heading in shown:
+        table.add_column(heading, overflow="fold", justify="left" if heading == "lr" else "right")
+    for line, *cells in zip(lines, *(columns[heading] for heading in shown), strict=True):
         style = "" if line.branch.nodes[0].state.ends_stage else "dim"
         table.add_row(_wrapped(line, room), *cells, style=style)
     return table
@@ -79,24 +79,29 @@ def _wrapped(line: _Line, room: int) -> Text:
     """The text behind its guide, on as many rows as it takes."""
     text = re.sub(r",(?=[A-Za-z])", ", ", line.text)
     behind = max(room - len(line.under), 16)
-    rows = textwrap.wrap(text, behind, break_long_words=False, break_on_hyphens=False)
+    rows = textwrap.wrap(text, behind, break_on_hyphens=False)
     return Text("\n".join([line.guide + rows[0], *(line.under + row for row in rows[1:])]))
 
 
-def _columns(plan: Plan, branches: Sequence[Branch]) -> dict[str, list[str]]:
-    """A cell for each branch below each heading."""
+def _columns(branches: Sequence[Branch], *, with_ids: bool) -> dict[str, list[str]]:
+    """A cell for each branch below each heading but that of the rates."""
     firsts = [branch.nodes[0].state for branch in branches]
-    return {
+    single = [len(branch.nodes) == 1 for branch in branches]
+    columns = {
         "states": [f"{len(branch.nodes):,}" for branch in branches],
+        "id": [first.id if alone else "" for first, alone in zip(firsts, single, strict=True)],
         "steps": [f"{first.first_step:,}..{first.config.end_step:,}" for first in firsts],
         "tokens": [quantity(first.tokens) for first in firsts],
-        "lr": [_rates(plan, branch) for branch in branches],
-        "id": [branch.nodes[0].state.id if len(branch.nodes) == 1 else "" for branch in branches],
     }
+    hidden = {"states" if all(single) else "", "" if with_ids and any(single) else "id"}
+    return {heading: cells for heading, cells in columns.items() if heading not in hidden}
 
 
-def _rates(plan: Plan, branch: Branch) -> str:
-    """Rates of all its states: those of one seed, since seeds share theirs."""
+def _rates(plan: Plan, branch: Branch, most: int) -> str:
+    """Rates of all its states, at most so many columns wide where that is enough for one of them.
+
+    Those of one seed stand for all, since seeds share their rates.
+    """
     seed = branch.nodes[0].state.config.seed
     states = [node.state for node in branch.nodes if node.state.config.seed == seed]
     first = _span([lr_first(state) for state in states])
@@ -107,8 +112,13 @@ def _rates(plan: Plan, branch: Branch) -> str:
     if states[0].config.base is None and states[0].before is not None:
         before = [lr_before(state, plan.states) for state in states]
         shown[0] = f"{_span([rate for rate in before if rate is not None])} ⟶ {shown[0]}"
-    text = " → ".join(shown)
-    return text if len(text) <= MOST_OF_A_RATE else "\n  → ".join(shown)
+    rows = [shown[0]]
+    for turn in shown[1:]:
+        if len(f"{rows[-1]} → {turn}") <= most:
+            rows[-1] += f" → {turn}"
+        else:
+            rows.append(f"  → {turn}")
+    return "\n".join(rows)
 
 
 def _span(values: Sequence[float]) -> str:
