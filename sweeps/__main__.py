@@ -5,7 +5,6 @@ interrupted, and the same command goes on.
 """
 
 import contextlib
-import dataclasses
 import enum
 import json
 import signal
@@ -168,28 +167,10 @@ def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
 
 
 def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:
-    """The sweep's tariff, with the throughput of this machine; says what was measured."""
     # Imported here: torch takes seconds, and no other part of planning needs it.
     with _extra("train"):
-        from cpt.throughput import measure
-    spec = planned.spec
-    state = next(iter(planned.states.values()))
-    threads = spec.resources.cpus_per_worker
-    share = spec.global_batch_size // spec.resources.workers
-    try:
-        found = measure(state.config, share, threads)
-    except MemoryError as error:
-        raise ConfigError([f"micro_batch_size: {error}; lower it, or the model."]) from error
-    given = given_tariff(spec)
-    where = found.device if found.device != "cpu" else counted(found.threads, "thread")
-    text = (
-        f"measured {found.tokens_per_second:,.0f} tokens/s on this machine, {where}, "
-        f"{counted(found.steps, 'step')} of {counted(found.sequences, 'sequence')}"
-    )
-    if given.tokens_per_second is not None:
-        text += f"; cost.tokens_per_second in the spec says {given.tokens_per_second:,.0f}"
-    say(text)
-    return dataclasses.replace(given, tokens_per_second=found.tokens_per_second, measured=True)
+        from sweeps.measured import measured_tariff
+    return measured_tariff(planned, say)
 
 
 def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:

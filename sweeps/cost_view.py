@@ -24,10 +24,10 @@ def cost_table(costs: Costs) -> Table:
         ("training_tokens", "training tokens", words.quantity),
         ("tokens_after_pretraining", "  after pre-training", words.quantity),
         ("training_flops", "training FLOPs", lambda flops: f"{flops:.3g}"),
-        ("evaluation_tokens", "evaluation tokens (forward only)", words.quantity),
-        ("checkpoint_bytes", "checkpoints kept on storage", words.stored),
+        ("evaluation_tokens", "evaluation tokens, forward", words.quantity),
+        ("checkpoint_bytes", "checkpoints kept", words.stored),
         ("worker_hours", "worker-hours", words.hours),
-        ("longest_path_hours", "longest path, on any cluster", words.hours),
+        ("longest_path_hours", "longest path", words.hours),
         ("money", f"money, {costs.tariff.currency}", lambda price: f"{price:,.2f}"),
     ):
         ways: list[Cost] = [getattr(costs, way) for way in WAYS]

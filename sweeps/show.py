@@ -156,7 +156,12 @@ def existing(plan: Plan, tree: ResultTree) -> list[str]:
     found = find(plan, tree)
     todo = agenda(plan, found)
     lines = []
-    if todo.done:
+    if todo.failed:
+        states = counted(len(todo.failed), "state")
+        lines.append(f"{states} failed before; rewarm run --retry-failed tries again")
+    elif not todo.todo:
+        lines.append("nothing is left to train")
+    if todo.todo and todo.done:
         tokens = quantity(sum(task.tokens for task in todo.todo))
         states = counted(len(todo.todo), "state")
         lines.append(f"{todo.done:,} complete already; left to train: {states}, {tokens} tokens")

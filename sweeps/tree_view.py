@@ -8,23 +8,21 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.design import center
-from sweeps.factors import FACTORS, plain
-from sweeps.forest import Branch, Node, common, folded, without_seed
+from sweeps.branch_names import told_of, trials_of
+from sweeps.forest import Branch, folded
 from sweeps.joins import lr_before, lr_first, lr_last, lr_peak
-from sweeps.plan import Plan, Trial
-from sweeps.words import counted, listed, quantity, rate
+from sweeps.plan import Plan
+from sweeps.words import counted, quantity, rate
 
 MOST_LINES = 48
-MOST_OF_A_RATE = 32
+ENOUGH_TEXT = 30
+"""Columns of a line's words before they go on below for the sake of its rates."""
+LEAST_RATES, MOST_RATES = 18, 40
 """Columns of a cell of rates before it goes on below."""
-MOST_OF_VALUES = 26
-"""Characters of a list of numbers before its ends stand for it."""
 WIDE = 140
 """From so many columns on there is room for ids."""
 
@@ -48,28 +46,26 @@ def tree_table(plan: Plan, width: int, *, whole: bool = False) -> Table:
         whole: Whether to draw every state that differs in more than its seed.
     """
     lines = list(_lines(plan, folded(plan, None if whole else MOST_LINES)))
-    single = [len(line.branch.nodes) == 1 for line in lines]
-    hidden = {"states" if all(single) else "", "id" if width < WIDE or not any(single) else ""}
-    columns = {
-        heading: column
-        for heading, column in _columns(plan, [line.branch for line in lines]).items()
-        if heading not in hidden
-    }
-    widths = [
-        max(len(row) for cell in [heading, *column] for row in cell.split("\n"))
-        for heading, column in columns.items()
-    ]
-    room = max(width - sum(widths) - 2 * len(widths), 24)
+    branches = [line.branch for line in lines]
+    columns = _columns(branches, with_ids=width >= WIDE)
+    taken = sum(2 + max(map(len, [heading, *cells])) for heading, cells in columns.items())
+    longest = max(len(line.guide + line.text) for line in lines)
+    most = min(max(width - taken - min(longest, ENOUGH_TEXT) - 4, LEAST_RATES), MOST_RATES)
+    rates = [_rates(plan, branch, most) for branch in branches]
+    taken += 2 + max(len(row) for cell in rates for row in cell.split("\n"))
+    room = max(width - taken, 20)
     table = Table(
         box=None,
         pad_edge=False,
         title=f"{counted(len(plan.states), 'state')}, each trained once",
         title_justify="left",
     )
-    table.add_column("", no_wrap=True)
-    for heading in columns:
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "lr" else "right")
-    for line, *cells in zip(lines, *columns.values(), strict=True):
+    table.add_column("", overflow="fold")
+    columns["lr"] = rates
+    shown = [heading for heading in ("states", "steps", "tokens", "lr", "id") if heading in columns]
+    for heading in shown:
+        table.add_column(heading, overflow="fold", justify="left" if heading == "lr" else "right")
+    for line, *cells in zip(lines, *(columns[heading] for heading in shown), strict=True):
         style = "" if line.branch.nodes[0].state.ends_stage else "dim"
         table.add_row(_wrapped(line, room), *cells, style=style)
     return table
@@ -79,24 +75,29 @@ def _wrapped(line: _Line, room: int) -> Text:
     """The text behind its guide, on as many rows as it takes."""
     text = re.sub(r",(?=[A-Za-z])", ", ", line.text)
     behind = max(room - len(line.under), 16)
-    rows = textwrap.wrap(text, behind, break_long_words=False, break_on_hyphens=False)
+    rows = textwrap.wrap(text, behind, break_on_hyphens=False)
     return Text("\n".join([line.guide + rows[0], *(line.under + row for row in rows[1:])]))
 
 
-def _columns(plan: Plan, branches: Sequence[Branch]) -> dict[str, list[str]]:
-    """A cell for each branch below each heading."""
+def _columns(branches: Sequence[Branch], *, with_ids: bool) -> dict[str, list[str]]:
+    """A cell for each branch below each heading but that of the rates."""
     firsts = [branch.nodes[0].state for branch in branches]
-    return {
+    single = [len(branch.nodes) == 1 for branch in branches]
+    columns = {
         "states": [f"{len(branch.nodes):,}" for branch in branches],
+        "id": [first.id if alone else "" for first, alone in zip(firsts, single, strict=True)],
         "steps": [f"{first.first_step:,}..{first.config.end_step:,}" for first in firsts],
         "tokens": [quantity(first.tokens) for first in firsts],
-        "lr": [_rates(plan, branch) for branch in branches],
-        "id": [branch.nodes[0].state.id if len(branch.nodes) == 1 else "" for branch in branches],
     }
+    hidden = {"states" if all(single) else "", "" if with_ids and any(single) else "id"}
+    return {heading: cells for heading, cells in columns.items() if heading not in hidden}
 
 
-def _rates(plan: Plan, branch: Branch) -> str:
-    """Rates of all its states: those of one seed, since seeds share theirs."""
+def _rates(plan: Plan, branch: Branch, most: int) -> str:
+    """Rates of all its states, at most so many columns wide where that is enough for one of them.
+
+    Those of one seed stand for all, since seeds share their rates.
+    """
     seed = branch.nodes[0].state.config.seed
     states = [node.state for node in branch.nodes if node.state.config.seed == seed]
     first = _span([lr_first(state) for state in states])
@@ -107,8 +108,13 @@ def _rates(plan: Plan, branch: Branch) -> str:
     if states[0].config.base is None and states[0].before is not None:
         before = [lr_before(state, plan.states) for state in states]
         shown[0] = f"{_span([rate for rate in before if rate is not None])} ⟶ {shown[0]}"
-    text = " → ".join(shown)
-    return text if len(text) <= MOST_OF_A_RATE else "\n  → ".join(shown)
+    rows = [shown[0]]
+    for turn in shown[1:]:
+        if len(f"{rows[-1]} → {turn}") <= most:
+            rows[-1] += f" → {turn}"
+        else:
+            rows.append(f"  → {turn}")
+    return "\n".join(rows)
 
 
 def _span(values: Sequence[float]) -> str:
@@ -118,7 +124,7 @@ def _span(values: Sequence[float]) -> str:
 
 def _lines(plan: Plan, branches: Sequence[Branch]) -> Iterator[_Line]:
     for branch in branches:
-        text, told = _told(plan, branch, plan.trials, frozenset())
+        text, told = told_of(plan, branch, plan.trials, frozenset())
         if len(branch.seeds) > 1:
             text += f" x {counted(len(branch.seeds), 'seed')}"
         yield _Line("", "  ", text, branch)
@@ -126,119 +132,10 @@ def _lines(plan: Plan, branches: Sequence[Branch]) -> Iterator[_Line]:
 
 
 def _below(plan: Plan, branch: Branch, margin: str, told: frozenset[str]) -> Iterator[_Line]:
-    trials = _trials(branch.nodes)
+    trials = trials_of(branch.nodes)
     for number, inner in enumerate(branch.branches, start=1):
         last = number == len(branch.branches)
-        text, now_told = _told(plan, inner, trials, told)
+        text, now_told = told_of(plan, inner, trials, told)
         under = margin + ("   " if last else "│  ")
         yield _Line(margin + ("└─ " if last else "├─ "), under + "  ", text, inner)
         yield from _below(plan, inner, under, now_told)
-
-
-def _told(
-    plan: Plan, branch: Branch, around: Sequence[Trial], told: frozenset[str]
-) -> tuple[str, frozenset[str]]:
-    """What a branch is called, and the factors that need not be told below it again.
-
-    Args:
-        plan: All trials.
-        branch: What to name.
-        around: The trials of the branch that it grows from.
-        told: Factors named above it.
-    """
-    state = branch.nodes[0].state
-    if state.stage == "upstream" and state.ends_stage:
-        return without_seed(state.config.label, state.config.seed), told
-    kind = _kind(plan, branch)
-    one_setting = len(branch.nodes) == len(branch.seeds)
-    trials = [trial for trial in _trials(branch.nodes) if trial.baseline is None]
-    baselines = list(dict.fromkeys(t.baseline for t in _trials(branch.nodes) if t.baseline))
-    if not trials:
-        return f"{kind}{listed(baselines)}", told
-    if plan.spec.design != "grid" and not branch.branches and one_setting:
-        return f"{kind}{without_seed(trials[0].label, trials[0].factors['seed'])}", told
-    middle = {name: plain(value) for name, value in center(plan.spec).items()}
-    fixed = [name for name in _decided(branch.nodes) if name not in told]
-    if plan.spec.design == "one_at_a_time":  # what is said is what differs from the centre
-        fixed = [name for name in fixed if _values(trials, name) != [middle.get(name)]]
-    vary = {name for name in fixed if len(_values(around, name)) > 1}
-    text = _settings(branch, [name for name in fixed if name in vary], kind)
-    if baselines and not branch.branches:
-        text += f", and {listed(baselines)}"
-    return text, told | vary
-
-
-def _kind(plan: Plan, branch: Branch) -> str:
-    """The words before the factors."""
-    state = branch.nodes[0].state
-    many = len(branch.nodes) > len(branch.seeds)
-    if not state.ends_stage:
-        if state.stage == "upstream":
-            return "shared beginning of pre-training: "
-        one = "trunk" if state.is_wanted else "shared beginning"  # a trunk waits for longer budgets
-        return f"{one}s: " if many else f"{one}: "
-    if state.stage == "downstream" and state.role is not None and len(plan.spec.stages) > 1:
-        return f"{plan.spec.stage_datasets[int(state.role[1:])]}: "
-    return ""
-
-
-def _settings(branch: Branch, names: Sequence[str], kind: str) -> str:
-    """Factors and their values; where there are many of either, how many."""
-    trials = [trial for trial in _trials(branch.nodes) if trial.baseline is None]
-    values = {name: _values(trials, name) for name in names}
-    scope = kind.removesuffix(": ")
-    single = [f"{_short(name, scope)} {_value(found[0])}" for name, found in values.items()
-              if len(found) == 1]  # fmt: skip
-    several = {name: found for name, found in values.items() if len(found) > 1}
-    if not several:
-        return kind + ", ".join(single) if single else kind.removesuffix(": ") or "center"
-    settings = len({tuple(trial.factors[name] for name in several) for trial in trials})
-    product = 1
-    for found in several.values():
-        product *= len(found)
-    parts = [f"{_short(name, scope)} {_choice(found)}" for name, found in several.items()]
-    if settings == product:
-        return kind + ", ".join([*single, " x ".join(parts)])
-    return kind + ", ".join([*single, f"{settings} settings of {', '.join(parts)}"])
-
-
-def _choice(values: Sequence[Any]) -> str:
-    shown = [_value(value) for value in values]
-    if len(", ".join(shown)) <= MOST_OF_VALUES or any(isinstance(value, str) for value in values):
-        return ", ".join(shown)
-    return f"{shown[0]}..{shown[-1]} ({len(shown)} values)"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, int):
-        return quantity(value)
-    return rate(value) if isinstance(value, float) else str(value)
-
-
-def _short(name: str, scope: str) -> str:
-    """A factor's name without what every reader of the table knows, the stage of the line too."""
-    name = name.removeprefix(f"{scope}.")
-    return name.removesuffix("_fraction") if name.rpartition(".")[2] in FACTORS else name
-
-
-def _values(trials: Sequence[Trial], name: str) -> list[Any]:
-    """What trials that are no baselines have there, in order."""
-    found = dict.fromkeys(trial.factors[name] for trial in trials if trial.baseline is None)
-    values = [value for value in found if value is not None]
-    return values if any(isinstance(value, str) for value in values) else sorted(values)
-
-
-def _decided(nodes: Sequence[Node]) -> list[str]:
-    """Factors that are settled for all trials that pass through a node, for every node."""
-    names: dict[str, None] | None = None
-    for node in nodes:
-        trials = [trial for trial in node.trials if trial.baseline is None]
-        if trials:
-            here = common(trials)
-            names = dict.fromkeys(here if names is None else (n for n in names if n in here))
-    return list(names or ())
-
-
-def _trials(nodes: Sequence[Node]) -> list[Trial]:
-    found = {trial.label: trial for node in nodes for trial in node.trials}
-    return list(found.values())

@@ -123,6 +123,14 @@ def test_a_grid_of_three_hundred_trials_is_read_at_a_glance(width: int):
     assert not [line for line in lines if "…" in line]
 
 
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("whole", [True, False])
+def test_nothing_is_cut_off(width: int, whole: bool):
+    lines = page(plan(**GRID), width, whole=whole)
+    assert max(map(len, lines)) <= width
+    assert not [line for line in lines if "…" in line]
+
+
 def test_a_folded_family_says_what_varies_and_how_many_there_are():
     found = tree(plan(**GRID), width=160)
     assert found == [

@@ -41,6 +41,16 @@ def test_every_sweep_file_is_planned():
     assert all(plan(name).spec.name == name for name in names)
 
 
+def test_no_two_data_sets_of_a_sweep_file_are_one_corpus():
+    """A report finds the rows of a data set by its corpus."""
+    for path in SPECS.glob("*.yaml"):
+        datasets = [
+            dataset.model_copy(update={"tokens": None, "repeat": False})
+            for dataset in load(path)[0].datasets.values()
+        ]
+        assert len(set(datasets)) == len(datasets)
+
+
 @pytest.mark.parametrize(
     ("name", "steps", "replay"),
     [

@@ -173,6 +173,17 @@ def test_a_plan_tells_what_is_left_to_train(tmp_path: Path):
     ]
 
 
+def test_a_plan_tells_of_failed_states_and_of_a_finished_tree(tmp_path: Path):
+    world = World(tmp_path)
+    for number, step in ((PRETRAINING, 4), (SHARED, 2), (CENTER, 10), (CONSTANT, 10)):
+        world.put(number, StatusWord.COMPLETE, step)
+    assert show.existing(world.plan, world.tree) == ["nothing is left to train"]
+    world.put(CONSTANT, StatusWord.FAILED, 3, "the loss is nan")
+    assert show.existing(world.plan, world.tree) == [
+        "1 state failed before; rewarm run --retry-failed tries again"
+    ]
+
+
 def test_a_plan_tells_which_field_keeps_a_finished_state_from_serving(tmp_path: Path):
     world = World(tmp_path)
     world.put(PRETRAINING, StatusWord.COMPLETE, 4)
