@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
@@ -42,7 +43,8 @@ class Stop:
         if self.writer is None:
             return True
         try:
-            actor = get_actor(self.writer)
+            # By default it takes any Ray on this machine, and raises where there are two.
+            actor = get_actor(self.writer, address=ray.get_runtime_context().gcs_address)
         except RayStateApiException:  # the dashboard, which knows, did not answer
             return False
         return actor is None or actor.state == "DEAD"
