@@ -219,7 +219,7 @@ def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
     """Evaluation rows under the sweep's own names; sets that it does not know are left out.
 
     Where two data sets share one held-out corpus (re-warming on unchanged data) its rows stand
-    under both.
+    under both, each once, though a state that knows it by two names evaluated it twice.
     """
     names = ["state", "corpus", *(field.name for field in dataclasses.fields(EvalRow))]
     rows = pd.DataFrame(
@@ -237,7 +237,8 @@ def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
         ],
         columns=["corpus", "planned", "role"],
     )
-    named = rows.astype({"corpus": object}).merge(planned, on="corpus")
+    once = rows.drop_duplicates(["state", "corpus", "step", "domain"])
+    named = once.astype({"corpus": object}).merge(planned, on="corpus")
     named["dataset"] = named["planned"]
     return named[EVAL_COLUMNS]
 

@@ -238,16 +238,19 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
     builder = RunBuilder(spec, model, datasets)
     runs: dict[str, StageRun] = {}
     paths: list[tuple[Setting, int, tuple[StageRun, ...]]] = []
+    unfit: dict[str, list[str]] = {}
     for setting in _distinct(spec, builder):
         for seed in spec.seeds:
             try:
                 path = builder.path(setting, seed)
             except ConfigError as error:
-                faults += [f"trial '{setting.label}': {fault}" for fault in error.faults]
+                for fault in error.faults:
+                    unfit.setdefault(fault, []).append(setting.label)
                 continue
             for run in path:
                 runs.setdefault(run.id, run)
             paths.append((setting, seed, path))
+    faults += [_of_trials(labels, fault) for fault, labels in unfit.items()]
     faults += _idle_axes(spec, builder)
     faults += _stopping_faults(spec, paths)
     faults += data_faults(spec, datasets, [run.config for run in runs.values()])
@@ -267,6 +270,13 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
         trials=tuple(_trial(spec, *laid_out, states) for laid_out in paths),
         states=states,
     )
+
+
+def _of_trials(labels: list[str], fault: str) -> str:
+    """A fault and the trials that have it, the first by name."""
+    others = len(set(labels)) - 1
+    more = "" if not others else f" and {others} more" if others > 1 else " and another"
+    return f"trial '{labels[0]}'{more}: {fault}"
 
 
 def _distinct(spec: SweepSpec, builder: RunBuilder) -> list[Setting]:

@@ -26,6 +26,7 @@ class PathTree:
         self.storage = storage
         self.sets = tuple(sets)
         self.steps = steps
+        self.corpora = {one: f"held-out-{one}" for one in sets}
         self.states: dict[str, dict[str, Any]] = {}
         self.trials: list[dict[str, Any]] = []
 
@@ -75,7 +76,7 @@ class PathTree:
         if status is None:
             return name
         folder = ResultTree(self.storage).state(name)
-        held_out = [{"name": one, "corpus": f"held-out-{one}"} for one in self.sets]
+        held_out = [{"name": one, "corpus": self.corpora[one]} for one in self.sets]
         now = max(stage, 1) + 1
         write_json(
             folder.config,
@@ -145,7 +146,7 @@ class PathTree:
                     "role": role,
                     "path": "json",
                     "train": f"train-{name}",
-                    "validation": f"held-out-{name}",
+                    "validation": self.corpora[name],
                     "documents": 1000,
                     "tokens": 1_000_000,
                     "bytes": 1_000_000,

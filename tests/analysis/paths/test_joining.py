@@ -33,6 +33,19 @@ def test_a_state_has_the_rows_of_its_base_before_its_own(joined):
     assert curve(joined, "trunk") == [(0, 2.0), (50, 2.5)]
 
 
+def test_one_corpus_under_two_names_stands_under_both_once(tree):
+    tree.corpora["german"] = tree.corpora["wiki"]
+    same = [(0, 2.0), (100, 2.4)]
+    tree.state("up", 0)
+    tree.state("one", 1, {"wiki": same, "code": [(0, 3.0), (100, 1.0)]}, parent="up")
+    both = {"wiki": same, "code": [(0, 1.0), (100, 1.2)], "german": same}
+    tree.state("two", 2, both, parent="one")
+    tree.trial("a", ["up", "one", "two"], center=True)
+    assert curve(tree, "two", "german") == same
+    (trial,) = trial_table(load_sweep(tree.write({}))).to_dict("records")
+    assert trial["d0_loss"] == trial["d2_loss"] == pytest.approx(2.4)
+
+
 def test_updates_are_joined_too(joined):
     train = load_sweep(joined.write({})).train
     assert train.loc[train["state"] == "end", "step"].tolist() == list(range(1, 101))
