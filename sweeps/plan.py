@@ -325,6 +325,8 @@ def _stopping_faults(
             last = path[-1].config
             warmup = last.schedule.warmup_steps(last.total_steps)
             longest[last.total_steps] = max(longest.get(last.total_steps, 0.0), warmup)
+    if not longest:  # every trial was refused already
+        return []
     return stopping_faults(
         spec.stopping,
         longest_warmup=longest,

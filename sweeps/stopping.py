@@ -141,25 +141,35 @@ def faults(
     if not metric_roles(stopping.metric, roles):
         legal = ", ".join([*(f"{role}_loss" for role in sorted(roles)), "mean_loss"])
         found.append(f"stopping.metric: got '{stopping.metric}'; must be one of {legal}.")
-    for steps, warmup_steps in sorted(longest_warmup.items()):
-        end = dip_end(warmup_steps, steps)
-        window = steps - final_window_steps
-        first, last = end * tokens_per_step, window * tokens_per_step
-        where = f"the end of the warm-up and of the dip after it (step {end} of {steps})"
-        got = f"stopping.grace_tokens: got {stopping.grace_tokens};"
-        if first >= last:
+    got = f"stopping.grace_tokens: got {stopping.grace_tokens};"
+    room = {
+        steps: (dip_end(warmup_steps, steps), steps - final_window_steps)
+        for steps, warmup_steps in sorted(longest_warmup.items())
+    }
+    for steps, (end, window) in room.items():
+        if end >= window:
             found.append(
-                f"{got} a stage of {steps} steps has no room for a rung between {where} and its "
-                f"final window (from step {window} on); leave stopping out or raise the budget."
+                f"{got} a stage of {steps} steps has no room for a rung between {_dip(end, steps)} "
+                f"and its final window (from step {window} on); leave stopping out or raise the "
+                "budget."
             )
-        elif stopping.grace_tokens < first:
-            found.append(f"{got} must be at least {first}, {where}; raise it.")
-        elif stopping.grace_tokens >= last:
-            found.append(
-                f"{got} must be below {last}, the start of the final window (step {window} of "
-                f"{steps}), past which nothing is saved; lower it."
-            )
+            return found
+    # One sentence where several lengths are at odds with it: what suits this one suits all.
+    end, steps = max((end, steps) for steps, (end, _) in room.items())
+    window, whole = min((window, steps) for steps, (_, window) in room.items())
+    first, last = end * tokens_per_step, window * tokens_per_step
+    if stopping.grace_tokens < first:
+        found.append(f"{got} must be at least {first}, {_dip(end, steps)}; raise it.")
+    elif stopping.grace_tokens >= last:
+        found.append(
+            f"{got} must be below {last}, the start of the final window (step {window} of "
+            f"{whole}), past which nothing is saved; lower it."
+        )
     return found
+
+
+def _dip(end: int, steps: int) -> str:
+    return f"the end of the warm-up and of the dip after it (step {end} of {steps})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -456,3 +456,18 @@ def test_a_rule_that_would_judge_the_dip_or_nothing_is_refused(
 def test_the_longest_warm_up_decides_where_the_dip_ends(plan_of: PlanOf) -> None:
     with pytest.raises(ConfigError, match="must be at least 30000"):
         plan_of(stopping=ASHA, axes={"warmup_fraction": [0.2, 0]})
+
+
+def test_of_several_budgets_the_strictest_decides_in_one_sentence(plan_of: PlanOf) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_of(downstream=FIVE, center=INFINITE, stopping=ASHA)
+    (fault,) = caught.value.faults
+    assert "must be at least 51000," in fault
+    assert "(step 510 of 5000)" in fault
+
+
+def test_a_rule_for_trials_that_are_all_refused_adds_no_fault(plan_of: PlanOf) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_of(downstream=FIVE | {"budgets": [60_000]}, center=INFINITE, stopping=ASHA)
+    (fault,) = caught.value.faults
+    assert "so that its anneal begins after the trunk does" in fault
