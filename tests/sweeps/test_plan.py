@@ -587,13 +587,14 @@ def test_all_faults_of_the_data_are_reported_at_once():
 # Size.
 
 
-def test_a_thousand_trials_are_planned_in_under_two_seconds():
+def test_ten_thousand_trials_are_planned_in_under_five_seconds():
     axes = {
-        "max_lr": [number * 1e-4 for number in range(1, 11)],
+        "max_lr": [number * 1e-4 for number in range(1, 21)],
         "warmup_fraction": [number / 100 for number in range(10)],
         "replay_fraction": [f"{number}/100" for number in range(10)],
+        "schedule": ["cosine", "constant", "infinite_cosine", "infinite_inverse_sqrt", "wsd"],
     }
-    began = time.perf_counter()
+    began = time.process_time()
     planned = plan(design="grid", axes=axes)
-    assert time.perf_counter() - began < 2
-    assert (len(planned.trials), len(planned.states)) == (1000, 1001)
+    assert time.process_time() - began < 5
+    assert len(planned.trials) == 10_000

@@ -174,15 +174,32 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(rewarm, sweep, tree):
     assert "| torch" not in second.stderr
 
 
-def test_what_an_extended_sweep_shares_with_the_first_is_not_trained_again(rewarm, sweep, tree):
-    rewarm("run", sweep())
-    before = {path: path.stat().st_mtime_ns for path in tree.storage.glob("states/*/train.jsonl")}
-    assert len(before) == 2
-    extended = rewarm("run", sweep(axes={"replay_fraction": [0]}, baselines=["no_rewarm"]))
+def test_a_longer_budget_goes_on_from_what_is_there_and_damage_is_trained_again(
+    rewarm, sweep, tree, content
+):
+    center = content["center"] | {"schedule": "wsd"}
+    two = {"dataset": "new", "token_budget": 512, "budgets": [512, 768]}
+    assert rewarm("run", sweep(downstream=two, center=center)).returncode == DONE
+    rows = {path: path.stat().st_mtime_ns for path in tree.storage.glob("states/*/train.jsonl")}
+    assert len(rows) == 1 + 2 + 2
+    (trial, *_) = json.loads(tree.sweep("tiny").plan.read_text())["trials"]
+    damaged = tree.state(trial["states"][-1])
+    damaged.status.write_text('{"status": "comp')
+    content_before = damaged.train_rows.read_text()
+
+    three = two | {"budgets": [512, 768, 1024]}
+    extended = rewarm("run", sweep(downstream=three, center=center))
     assert extended.returncode == DONE
-    assert "2 states to train, 2 complete already" in extended.stdout
+    aside = damaged.path.with_name(f"{damaged.path.name}.damaged-1")
+    assert f"damaged: center: {damaged.status} is not complete JSON" in extended.stderr
+    assert f"moved to {aside} and trained again" in extended.stderr
+    assert (aside / "train.jsonl").read_text() == content_before
+    assert "3 states to train, 4 complete already" in extended.stdout
     assert set(words(tree).values()) == {"complete"}
-    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert steps(tree, "center") == [7, 8]
+    assert steps(tree, "token_budget=1024") == [14, 15, 16]
+    del rows[damaged.train_rows]
+    assert rows == {path: path.stat().st_mtime_ns for path in rows}
 
 
 def test_a_trial_that_diverges_fails_alone_and_is_tried_again_on_request(rewarm, sweep, tree):
