@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,19 +35,17 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda
+from sweeps.answers import Answers
 from sweeps.capacity import slots, worker_resources
 from sweeps.cohorts import Compared, cohorts
 from sweeps.failures import FailureRecorder
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
-from sweeps.scheduler import CohortScheduler, NoPreference, StopRecorder
+from sweeps.scheduler import CohortScheduler, NoPreference
 from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
 from sweeps.stopping import AshaStopping, NoStopping
 from sweeps.worker import train_state, trial_resources
-
-SECONDS_TO_CEASE = 60.0
-"""How long the workers of an ended state may take to be gone after the last trial."""
 
 
 class ClusterError(RuntimeError):
@@ -126,31 +123,30 @@ def run(
     scratch = Path(tempfile.mkdtemp(dir=ray_storage))
     stopping = plan.spec.stopping
     compared: dict[str, Compared] = {}
-    recorder = None
+    scheduler = NoPreference()
     if isinstance(stopping, AshaStopping):
         compared = cohorts(plan, stopping)
-        recorder = StopRecorder(_primed(plan, stopping, compared, tree), tree)
+        answers = Answers(scratch.name) if resources.workers > 1 else None
+        scheduler = _primed(plan, stopping, compared, tree, answers)
     tuner = tune.Tuner(
         tune.with_resources(trainable, trial_resources(resources)),
         tune_config=tune.TuneConfig(
             search_alg=StateSearcher(todo.todo, tree, resources, str(scratch), compared),
-            scheduler=recorder.scheduler if recorder else NoPreference(),
+            scheduler=scheduler,
             num_samples=-1,
             # An ended group leaves its driver waiting for it: that process cannot be reused.
-            reuse_actors=recorder is None or resources.workers == 1,
+            reuse_actors=isinstance(stopping, NoStopping) or resources.workers == 1,
             trial_dirname_creator=_folder,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[_Silence(), FailureRecorder(tree), *([recorder] if recorder else [])],
+            callbacks=[_Silence(), FailureRecorder(tree)],
             verbose=0,
         ),
     )
     try:
         tuner.fit()
-        if recorder is not None:
-            _wait_for_the_stopped(recorder)
     finally:
         shutil.rmtree(ray_storage, ignore_errors=True)
     return _outcome(todo, tree, stopping)
@@ -172,11 +168,15 @@ def _outcome(todo: Agenda, tree: ResultTree, stopping: NoStopping | AshaStopping
 
 
 def _primed(
-    plan: Plan, stopping: AshaStopping, compared: dict[str, Compared], tree: ResultTree
+    plan: Plan,
+    stopping: AshaStopping,
+    compared: dict[str, Compared],
+    tree: ResultTree,
+    answers: Answers | None,
 ) -> CohortScheduler:
     """The scheduler as it would stand had no earlier run been interrupted."""
     places = {name: one.place for name, one in compared.items()}
-    scheduler = CohortScheduler(stopping, places, plan.spec.tokens_per_step)
+    scheduler = CohortScheduler(stopping, places, plan.spec.tokens_per_step, tree, answers)
     for name, one in compared.items():
         status = tree.state(name).read_status()
         if status is not None and status.status in (StatusWord.COMPLETE, StatusWord.STOPPED):
@@ -184,14 +184,6 @@ def _primed(
             for rung, value in passed(recorded, tree, one.comparison).items():
                 scheduler.compare(name, rung, value)
     return scheduler
-
-
-def _wait_for_the_stopped(recorder: StopRecorder) -> None:
-    """Workers die a moment after their driver; what has not ceased by the end is unfinished."""
-    until = time.monotonic() + SECONDS_TO_CEASE
-    while recorder.scheduler.stops and time.monotonic() < until:
-        recorder.write_down()
-        time.sleep(0.1)
 
 
 class _Silence(TrialProgressCallback):

@@ -9,45 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.util.state import get_actor
-from ray.util.state.exception import RayStateApiException
 
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, write_json
+from sweeps.answers import Answers
 from sweeps.stopping import AshaStopping, Place, reason
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stop:
-    """A decision to end a state.
-
-    Attributes:
-        run: Its configuration, as JSON text.
-        status: What will stand in its `status.json`.
-        writer: Id of the Ray actor that writes its rows and may do so until it is gone; None where
-            the training waits inside its report, and never goes on from there.
-    """
-
-    run: str
-    status: Status
-    writer: str | None
-
-    @property
-    def has_ceased(self) -> bool:
-        """Whether nothing can be written to the state any more."""
-        if self.writer is None:
-            return True
-        try:
-            # By default it takes any Ray on this machine, and raises where there are two.
-            actor = get_actor(self.writer, address=ray.get_runtime_context().gcs_address)
-        except RayStateApiException:  # the dashboard, which knows, did not answer
-            return False
-        return actor is None or actor.state == "DEAD"
 
 
 @dataclass(frozen=True)
@@ -73,21 +42,33 @@ class NoPreference(FIFOScheduler):
 class CohortScheduler(NoPreference):
     """Compares each state with its cohort alone; ends those that may be ended.
 
-    Attributes:
-        stops: Decisions that are not yet written down, by state.
+    A training waits at a rung for what is decided here, so a state that is ended has ended: its
+    status is written at once.
+
+    Args:
+        stopping: The rule.
+        places: Each compared state's cohort, and whether it may be ended.
+        tokens_per_step: Tokens of one update.
+        tree: Where the status of an ended state is written.
+        answers: What groups of workers wait for; None where trainings wait inside Tune's report.
     """
 
     def __init__(
-        self, stopping: AshaStopping, places: Mapping[str, Place], tokens_per_step: int
+        self,
+        stopping: AshaStopping,
+        places: Mapping[str, Place],
+        tokens_per_step: int,
+        tree: ResultTree,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__()
         self._stopping, self._places = stopping, places
         self._tokens_per_step = tokens_per_step
+        self._tree, self._answers = tree, answers
         # Untyped: ASHA declares a controller and Tune's trials, and reads `trial_id` alone.
         self._cohorts: dict[tuple[int, int], Any] = {}
         self._came_by: dict[tuple[tuple[int, int], int], set[str]] = {}
         self._known: set[str] = set()
-        self.stops: dict[str, Stop] = {}
 
     def on_trial_result(
         self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
@@ -98,19 +79,14 @@ class CohortScheduler(NoPreference):
             return str(TrialScheduler.CONTINUE)
         value = result[self._stopping.metric]
         decision = self.compare(state, rung, value)
-        place = self._places[state]
-        if decision == TrialScheduler.CONTINUE or not place.may_stop:
+        if decision == TrialScheduler.CONTINUE or not self._places[state].may_stop:
+            if self._answers is not None:
+                self._answers.go_on(state, rung)
             return str(TrialScheduler.CONTINUE)
-        compared = len(self._came_by[place.cohort, rung])
-        self.stops[state] = Stop(
-            run=trial.config["run"],
-            status=Status(
-                status=StatusWord.STOPPED,
-                step=result["step"],
-                reason=reason(self._stopping, value, rung, compared),
-            ),
-            writer=result["writer"],
-        )
+        compared = len(self._came_by[self._places[state].cohort, rung])
+        why = reason(self._stopping, value, rung, compared)
+        status = Status(status=StatusWord.STOPPED, step=result["step"], reason=why)
+        self._record_end(trial.config["run"], status)
         return str(TrialScheduler.STOP)
 
     def compare(self, state: str, rung: int, value: float) -> str:
@@ -134,32 +110,10 @@ class CohortScheduler(NoPreference):
         result = {"tokens": rung, self._stopping.metric: value}
         return str(asha.on_trial_result(None, name, result))
 
-
-class StopRecorder(tune.Callback):
-    """Writes `stopped` once a state's training has ceased.
-
-    Attributes:
-        scheduler: Whose decisions it writes down.
-    """
-
-    def __init__(self, scheduler: CohortScheduler, tree: ResultTree) -> None:
-        self.scheduler, self._tree = scheduler, tree
-
-    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Called by Tune in the driver, after each event."""
-        self.write_down()
-
-    def write_down(self) -> None:
-        """Writes what has ceased."""
-        for name, stop in list(self.scheduler.stops.items()):
-            if not stop.has_ceased:
-                continue
-            del self.scheduler.stops[name]
-            place = self._tree.state(name)
-            before = place.read_status()
-            # Its workers may have come to the end before they could be stopped.
-            if before is None or before.status is not StatusWord.COMPLETE:
-                if not place.config.exists():
-                    config = parse(RunConfig, json.loads(stop.run))
-                    write_json(place.config, config.model_dump(mode="json"))
-                place.write_status(stop.status)
+    def _record_end(self, run: str, status: Status) -> None:
+        """Writes what became of a state, and what it is where it was ended before it began."""
+        config = parse(RunConfig, json.loads(run))
+        place = self._tree.state(config.state_id)
+        if not place.config.exists():
+            write_json(place.config, config.model_dump(mode="json"))
+        place.write_status(status)

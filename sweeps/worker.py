@@ -5,9 +5,8 @@ A state on one worker is trained in the trial's own process (Ray Train's local m
 state costs nothing but its training. With more workers the trial is only the driver of a worker
 group.
 
-A state that may be compared reports to Tune at its rungs and nowhere else. On one worker the
-training waits inside that report for Tune's decision, and is ended in it. A group goes on while
-Tune decides; its report names the actor that writes the rows, for they end when it does.
+A state that may be compared reports to Tune at its rungs and nowhere else, and waits there for
+Tune's decision: on one worker inside the report, in a group for an answer of its own.
 """
 
 import json
@@ -17,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 from ray import train, tune
 from ray.train.torch import TorchTrainer
@@ -28,6 +26,7 @@ from cpt.parsing import parse
 from cpt.records import EvalRow, ResultTree
 from cpt.train import DivergedError
 from cpt.train import train as train_stage
+from sweeps.answers import wait_for_answer
 from sweeps.capacity import worker_resources
 from sweeps.rungs import Comparison, losses, passed, recorded_config
 from sweeps.spec import Resources
@@ -87,7 +86,8 @@ def _train_loop(trial: dict[str, Any]) -> None:
     tree = ResultTree(Path(trial["storage"]))
     reporter = None
     if trial["comparison"]:
-        reporter = _Reporter(config, tree, trial["comparison"], is_group=resources.workers > 1)
+        run = Path(trial["ray_storage"]).name if resources.workers > 1 else None
+        reporter = _Reporter(config, tree, trial["comparison"], run)
         reporter.report_passed()
     try:
         train_stage(config, tree, reporter)
@@ -97,13 +97,20 @@ def _train_loop(trial: dict[str, Any]) -> None:
 
 
 class _Reporter:
-    """Tells Tune the values of a state's rungs; every rank of a group must call it alike."""
+    """Tells Tune the values of a state's rungs; every rank of a group must call it alike.
+
+    Args:
+        config: Of the state.
+        tree: Holds its rows.
+        comparison: As JSON text.
+        run: The name under which a group is answered; None for one worker.
+    """
 
     def __init__(
-        self, config: RunConfig, tree: ResultTree, comparison: str, *, is_group: bool
+        self, config: RunConfig, tree: ResultTree, comparison: str, run: str | None
     ) -> None:
         self._comparison = Comparison.from_json(comparison)
-        self._config, self._tree, self._is_group = config, tree, is_group
+        self._config, self._tree, self._run = config, tree, run
 
     def report_passed(self) -> None:
         """The rungs that lie behind the state before it begins."""
@@ -126,11 +133,12 @@ class _Reporter:
             "tokens": rung,
             "step": dict(self._comparison.looks)[rung],
             self._comparison.metric: value,
-            "writer": None,
         }
-        if self._is_group:
-            result["writer"] = ray.get_runtime_context().get_actor_id()
-            train.report(result)
-        else:
+        if self._run is None:
             # Ray Train's own report refuses local mode inside a Tune trial.
             tune.report(result)
+            return
+        train.report(result)
+        # The others wait for rank 0, which alone writes, in their next update.
+        if train.get_context().get_world_rank() == 0:
+            wait_for_answer(self._run, self._config.state_id, rung)

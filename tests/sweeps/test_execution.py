@@ -98,7 +98,8 @@ RULE = AshaStopping(type="asha", metric="d1_loss", grace_tokens=10, reduction_fa
 def scheduler(*fixed: str) -> CohortScheduler:
     """States a, b, c, d of one cohort and other of another; those named may not be ended."""
     places = {name: Place(seed=0, steps=100, may_stop=name not in fixed) for name in "abcd"}
-    return CohortScheduler(RULE, places | {"other": Place(seed=1, steps=100, may_stop=True)}, 1)
+    places["other"] = Place(seed=1, steps=100, may_stop=True)
+    return CohortScheduler(RULE, places, 1, ResultTree(Path("nowhere")))
 
 
 def test_a_worse_state_is_ended_and_a_better_one_is_not() -> None:
