@@ -47,11 +47,21 @@ class Status:
         status: One of the four words.
         step: Optimizer updates completed when this was written.
         reason: Why it failed or was stopped, in one sentence; empty otherwise.
+        rule: The early-stopping rule that ended it, as its sweep file has it; None otherwise.
     """
 
     status: StatusWord
     step: int
     reason: str = ""
+    rule: Mapping[str, Any] | None = None
+
+    def is_ended_by(self, rule: Mapping[str, Any]) -> bool:
+        """Whether it was stopped by this rule, which may say more than was recorded."""
+        return (
+            self.status is StatusWord.STOPPED
+            and self.rule is not None
+            and self.rule.items() <= rule.items()
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,14 +199,20 @@ class StateDir:
         content = read_json(self.status)
         try:
             return Status(
-                status=StatusWord(content["status"]), step=content["step"], reason=content["reason"]
+                status=StatusWord(content["status"]),
+                step=content["step"],
+                reason=content["reason"],
+                rule=content.get("rule"),
             )
         except (KeyError, ValueError) as error:
             raise ValueError(f"{self.status} is no status ({error})") from error
 
     def write_status(self, status: Status) -> None:
         """Replaces `status.json` atomically."""
-        write_json(self.status, dataclasses.asdict(status))
+        content = dataclasses.asdict(status)
+        if status.rule is None:
+            del content["rule"]
+        write_json(self.status, content)
 
 
 @dataclasses.dataclass(frozen=True)

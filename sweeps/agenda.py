@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cpt.config import RunConfig
-from cpt.records import StatusWord
+from cpt.records import Status, StatusWord
+from sweeps.cohorts import stoppable
 from sweeps.plan import Plan
 from sweeps.store import Found
 from sweeps.tree import State
@@ -60,10 +61,7 @@ def agenda(plan: Plan, found: Mapping[str, Found], *, retry_failed: bool = False
         found: What exists of each; a damaged one counts as missing.
         retry_failed: Train failed states again instead of leaving them alone.
     """
-    settled = {name for name, one in found.items() if one.is_(StatusWord.COMPLETE)}
-    if plan.spec.stopping.type != "none":
-        # Another sweep may want whole what this one's rule ended early.
-        settled |= {name for name, one in found.items() if one.is_(StatusWord.STOPPED)}
+    settled = settled_states(plan, {name: one.status for name, one in found.items()})
     failed = {name for name, one in found.items() if one.is_(StatusWord.FAILED)}
     if retry_failed:
         failed = set()
@@ -93,6 +91,23 @@ def agenda(plan: Plan, found: Mapping[str, Found], *, retry_failed: bool = False
         done=len(settled),
         passed_over=len(passed_over),
     )
+
+
+def settled_states(plan: Plan, statuses: Mapping[str, Status | None]) -> set[str]:
+    """The states that a run leaves as they are: complete, or ended early by this sweep's own rule.
+
+    What another rule ended is trained on: it is judged anew, or wanted whole, as the centre is and
+    what others go on from.
+    """
+    may_stop, rule = stoppable(plan), plan.spec.stopping.model_dump(mode="json")
+    return {
+        name
+        for name, status in statuses.items()
+        if status is not None
+        and (
+            status.status is StatusWord.COMPLETE or (name in may_stop and status.is_ended_by(rule))
+        )
+    }
 
 
 def _starts(

@@ -22,8 +22,22 @@ class Compared:
 
 def cohorts(plan: Plan, stopping: AshaStopping) -> dict[str, Compared]:
     """Where each compared state stands, and what it is compared by."""
+    return {
+        name: Compared(place=place, comparison=_comparison(plan, stopping, name))
+        for name, place in places(_entrants(plan)).items()
+    }
+
+
+def stoppable(plan: Plan) -> frozenset[str]:
+    """States that the sweep's rule may end; none where it has no rule."""
+    if not isinstance(plan.spec.stopping, AshaStopping):
+        return frozenset()
+    return frozenset(name for name, place in places(_entrants(plan)).items() if place.may_stop)
+
+
+def _entrants(plan: Plan) -> list[Entrant]:
     shared = {name for trial in plan.trials for name in trial.states[:-1]}
-    entrants = [
+    return [
         Entrant(
             state=trial.states[-1],
             seed=trial.factors["seed"],
@@ -34,10 +48,6 @@ def cohorts(plan: Plan, stopping: AshaStopping) -> dict[str, Compared]:
         )
         for trial in plan.trials
     ]
-    return {
-        name: Compared(place=place, comparison=_comparison(plan, stopping, name))
-        for name, place in places(entrants).items()
-    }
 
 
 def _comparison(plan: Plan, stopping: AshaStopping, name: str) -> Comparison:

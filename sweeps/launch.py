@@ -34,7 +34,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from cpt.records import ResultTree, StatusWord
-from sweeps.agenda import Agenda
+from sweeps.agenda import Agenda, settled_states
 from sweeps.answers import Answers
 from sweeps.capacity import slots, worker_resources
 from sweeps.cohorts import Compared, cohorts
@@ -149,20 +149,18 @@ def run(
         tuner.fit()
     finally:
         shutil.rmtree(ray_storage, ignore_errors=True)
-    return _outcome(todo, tree, stopping)
+    return _outcome(plan, todo, tree)
 
 
-def _outcome(todo: Agenda, tree: ResultTree, stopping: NoStopping | AshaStopping) -> Outcome:
-    settled = {StatusWord.COMPLETE}
-    if isinstance(stopping, AshaStopping):
-        settled.add(StatusWord.STOPPED)
+def _outcome(plan: Plan, todo: Agenda, tree: ResultTree) -> Outcome:
+    names = [task.state.id for task in todo.todo]
+    statuses = {name: tree.state(name).read_status() for name in names}
+    settled = settled_states(plan, statuses)
     outcome = Outcome()
-    for task in todo.todo:
-        name = task.state.id
-        status = tree.state(name).read_status()
+    for name, status in statuses.items():
         if status is not None and status.status is StatusWord.FAILED:
             outcome.failed[name] = status.reason
-        elif status is None or status.status not in settled:
+        elif name not in settled:
             outcome.unfinished.append(name)
     return outcome
 
@@ -177,12 +175,12 @@ def _primed(
     """The scheduler as it would stand had no earlier run been interrupted."""
     places = {name: one.place for name, one in compared.items()}
     scheduler = CohortScheduler(stopping, places, plan.spec.tokens_per_step, tree, answers)
-    for name, one in compared.items():
-        status = tree.state(name).read_status()
-        if status is not None and status.status in (StatusWord.COMPLETE, StatusWord.STOPPED):
-            recorded = recorded_config(plan.states[name].config, tree)
-            for rung, value in passed(recorded, tree, one.comparison).items():
-                scheduler.compare(name, rung, value)
+    # The others tell their rungs themselves, those behind them too.
+    statuses = {name: tree.state(name).read_status() for name in compared}
+    for name in sorted(settled_states(plan, statuses)):
+        recorded = recorded_config(plan.states[name].config, tree)
+        for rung, value in passed(recorded, tree, compared[name].comparison).items():
+            scheduler.compare(name, rung, value)
     return scheduler
 
 

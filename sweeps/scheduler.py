@@ -85,7 +85,12 @@ class CohortScheduler(NoPreference):
             return str(TrialScheduler.CONTINUE)
         compared = len(self._came_by[self._places[state].cohort, rung])
         why = reason(self._stopping, value, rung, compared)
-        status = Status(status=StatusWord.STOPPED, step=result["step"], reason=why)
+        status = Status(
+            status=StatusWord.STOPPED,
+            step=result["step"],
+            reason=why,
+            rule=self._stopping.model_dump(mode="json"),
+        )
         self._record_end(trial.config["run"], status)
         return str(TrialScheduler.STOP)
 

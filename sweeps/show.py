@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cpt.records import ResultTree, StatusWord, SweepDir, read_json
+from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 from sweeps.agenda import agenda
 from sweeps.nearby import near_misses
 from sweeps.plan import Plan
@@ -88,11 +88,13 @@ def _cells(standing: _Standing) -> list[str]:
 
 
 def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing]:
-    settled = {StatusWord.COMPLETE, StatusWord.FAILED}
-    if plan_json["stopping"]["type"] != "none":  # else another sweep's rule, and it goes on
-        settled.add(StatusWord.STOPPED)
     found = {
         planned["state"]: look(tree.state(planned["state"])) for planned in plan_json["states"]
+    }
+    settled = {
+        planned["state"]
+        for planned in plan_json["states"]
+        if _is_settled(planned, found[planned["state"]].status, plan_json["stopping"])
     }
     unneeded = _unneeded(plan_json, found, settled)
     return [
@@ -101,8 +103,16 @@ def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing
     ]
 
 
+def _is_settled(planned: Mapping[str, Any], status: Status | None, rule: Mapping[str, Any]) -> bool:
+    """Whether a run would leave it alone: as `agenda.settled_states`, and what failed."""
+    return status is not None and (
+        status.status in (StatusWord.COMPLETE, StatusWord.FAILED)
+        or (planned["may_stop"] and status.is_ended_by(rule))
+    )
+
+
 def _standing(
-    planned: Mapping[str, Any], found: Found, settled: Set[StatusWord], unneeded: Set[str]
+    planned: Mapping[str, Any], found: Found, settled: Set[str], unneeded: Set[str]
 ) -> _Standing:
     status = found.status
     if status is not None:
@@ -111,7 +121,7 @@ def _standing(
             word=str(status.status),
             step=status.step,
             reason=status.reason,
-            is_settled=status.status in settled,
+            is_settled=planned["state"] in settled,
         )
     is_unneeded = planned["state"] in unneeded
     word = DAMAGED if found.damage is not None else UNNEEDED if is_unneeded else PENDING
@@ -121,20 +131,18 @@ def _standing(
 
 
 def _unneeded(
-    plan_json: Mapping[str, Any], found: Mapping[str, Found], settled: Set[StatusWord]
+    plan_json: Mapping[str, Any], found: Mapping[str, Found], settled: Set[str]
 ) -> set[str]:
     """Beginnings that were never started, and that fewer than two unfinished states go on from.
 
     Unless finished states were trained from them, whose first rows they hold.
     """
     going_on: Counter[str] = Counter()
-    trained_from = {
-        one.base for one in found.values() if one.status and one.status.status in settled
-    }
+    trained_from = {found[name].base for name in settled}
     unneeded: set[str] = set()
     for planned in reversed(plan_json["states"]):  # bases stand before what goes on from them
         name, status = planned["state"], found[planned["state"]].status
-        if status is not None and status.status in settled:
+        if name in settled:
             continue
         users = 1
         is_needed = planned["wanted"] or name in trained_from or going_on[name] > 1

@@ -95,6 +95,21 @@ def test_a_status_reads_back_as_it_was_written(tmp_path, word):
     assert json.loads(state.status.read_text()) == {"status": word, "step": 7, "reason": "said so"}
 
 
+def test_a_stopped_status_tells_the_rule_that_ended_it(tmp_path):
+    state = ResultTree(tmp_path).state("x")
+    state.write_status(Status(status=StatusWord.STOPPED, step=7, rule={"type": "asha", "n": 2.0}))
+    status = state.read_status()
+    assert status.is_ended_by({"type": "asha", "n": 2, "rungs": [1]})
+    assert not status.is_ended_by({"type": "asha", "n": 3})
+    assert not status.is_ended_by({"type": "none"})
+
+
+def test_what_was_stopped_by_no_known_rule_or_not_stopped_was_ended_by_none(tmp_path):
+    assert not Status(status=StatusWord.STOPPED, step=7).is_ended_by({"type": "asha"})
+    complete = Status(status=StatusWord.COMPLETE, step=7, rule={"type": "asha"})
+    assert not complete.is_ended_by({"type": "asha"})
+
+
 def test_a_word_that_is_no_status_is_refused(tmp_path):
     state = ResultTree(tmp_path).state("x")
     write_json(state.status, {"status": "done", "step": 1, "reason": ""})

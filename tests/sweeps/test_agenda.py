@@ -1,5 +1,6 @@
 """What a run has to do, decided from the recorded statuses alone."""
 
+import json
 from typing import Any
 
 import pytest
@@ -95,6 +96,44 @@ def test_complete_states_are_skipped(plan):
 @pytest.mark.parametrize("word", [RUNNING, STOPPED])
 def test_states_that_were_cut_off_are_trained_again(plan, word):
     assert set(decided(plan, dict.fromkeys(ALL, word))["todo"]) == set(ALL)
+
+
+ASHA = {"type": "asha", "metric": "d1_loss", "grace_tokens": 20_000, "reduction_factor": 3}
+
+
+def left(plan: Plan, stopped: str, rule: dict[str, Any], complete: set[str]) -> dict[str, str]:
+    """What is trained after what, by label, where one state was stopped by a rule."""
+    recorded = {label: Status(status=COMPLETE, step=1) for label in complete}
+    recorded[stopped] = Status(status=STOPPED, step=200, rule=rule)
+    labels = {name: state.config.label for name, state in plan.states.items()}
+    found = {name: Found(status=recorded.get(label)) for name, label in labels.items()}
+    todo = agenda(plan, found).todo
+    return {labels[task.state.id]: labels.get(task.after or "", "-") for task in todo}
+
+
+def test_a_state_that_this_rule_ended_is_settled(plan_of):
+    plan = plan_of(stopping=ASHA, axes={"max_lr": [1e-3]})
+    done = {"pre-training on wiki", "center"}
+    # As JSON has it: the sweep file's 3 is 3.0 to the rule.
+    assert left(plan, "max_lr=0.001", json.loads(json.dumps(ASHA)), done) == {}
+
+
+@pytest.mark.parametrize("change", [{"metric": "d0_loss"}, {"grace_tokens": 30_000}])
+def test_a_state_that_another_rule_ended_is_judged_by_this_one(plan_of, change):
+    plan = plan_of(stopping=ASHA, axes={"max_lr": [1e-3]})
+    done = {"pre-training on wiki", "center"}
+    assert left(plan, "max_lr=0.001", ASHA | change, done) == {"max_lr=0.001": "-"}
+
+
+def test_the_centre_and_what_others_go_on_from_are_wanted_whole(plan_of):
+    plan = plan_of(stopping=ASHA, axes={"max_lr": [1e-3]})
+    assert left(plan, "center", ASHA, {"pre-training on wiki", "max_lr=0.001"}) == {"center": "-"}
+    longer = [{"dataset": name, "token_budget": 100_000} for name in ("german", "code")]
+    plan = plan_of(stopping=ASHA, downstream=longer)
+    assert left(plan, "center on german", ASHA, {"pre-training on wiki"}) == {
+        "center on german": "-",
+        "center": "center on german",
+    }
 
 
 def test_all_complete_means_nothing_to_do(plan):

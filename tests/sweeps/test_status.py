@@ -56,7 +56,13 @@ class World:
         write_json(self.sweep.plan, json.loads(json.dumps(content)))
 
     def put(
-        self, number: int, word: StatusWord, step: int, reason: str = "", **changes: Any
+        self,
+        number: int,
+        word: StatusWord,
+        step: int,
+        reason: str = "",
+        rule: dict[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
         """Leaves a state of the plan behind as a run would; the last checkpoint is a marker."""
         config = list(self.plan.states.values())[number].config.model_copy(update=changes)
@@ -66,7 +72,7 @@ class World:
             state.eval_rows.write_text("")
             state.checkpoint(step).mkdir(parents=True)
             state.mark_checkpoint(step, {})
-        state.write_status(Status(status=word, step=step, reason=reason))
+        state.write_status(Status(status=word, step=step, reason=reason, rule=rule))
 
     def shown(self, **options: Any) -> list[str]:
         """The lines, white space run together."""
@@ -76,6 +82,7 @@ class World:
         return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
 
+ASHA = {"type": "asha", "metric": "d1_loss", "grace_tokens": 300, "reduction_factor": 3}
 # The states of `World`: pre-training, four steps; a shared beginning, two; then the two schedules,
 # eight steps each.
 PRETRAINING, SHARED, CENTER, CONSTANT = range(4)
@@ -93,13 +100,11 @@ def test_a_state_is_pending_until_it_is_started(tmp_path: Path):
 
 
 def test_words_steps_and_reasons_are_told(tmp_path: Path):
-    world = World(tmp_path, stopping={
-        "type": "asha", "metric": "d1_loss", "grace_tokens": 300, "reduction_factor": 3,
-    })  # fmt: skip
+    world = World(tmp_path, stopping=ASHA)
     world.put(PRETRAINING, StatusWord.COMPLETE, 4)
     world.put(SHARED, StatusWord.COMPLETE, 2)
     world.put(CENTER, StatusWord.RUNNING, 7)
-    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha: not among the best third")
+    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha: not among the best third", ASHA)
     assert world.shown()[1:] == [
         "pre-training on wiki complete 4/4",
         "center, first 2 steps (trunk) complete 2/2",
@@ -109,9 +114,10 @@ def test_words_steps_and_reasons_are_told(tmp_path: Path):
     ]
 
 
-def test_a_state_that_another_sweeps_rule_stopped_is_left_to_train(tmp_path: Path):
-    world = World(tmp_path)
-    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha")
+@pytest.mark.parametrize("stopping", [{"type": "none"}, ASHA | {"metric": "d0_loss"}])
+def test_a_state_that_another_rule_stopped_is_left_to_train(tmp_path: Path, stopping: Any):
+    world = World(tmp_path, stopping=stopping)
+    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha", ASHA)
     assert world.shown()[-1] == "tiny: 1 stopped, 3 pending; 1,900 tokens left to train"
 
 
