@@ -56,7 +56,7 @@ class Status:
     rule: Mapping[str, Any] | None = None
 
     def is_ended_by(self, rule: Mapping[str, Any]) -> bool:
-        """Whether it was stopped by this rule, which may say more than was recorded."""
+        """Whether this rule stopped it; `rule` may have fields beside those that were recorded."""
         return (
             self.status is StatusWord.STOPPED
             and self.rule is not None

@@ -6,6 +6,7 @@ would go on from it: the plan's cuts serve what is still to be trained, not what
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cpt.config import RunConfig
 from cpt.records import Status, StatusWord
@@ -94,20 +95,29 @@ def agenda(plan: Plan, found: Mapping[str, Found], *, retry_failed: bool = False
 
 
 def settled_states(plan: Plan, statuses: Mapping[str, Status | None]) -> set[str]:
-    """The states that a run leaves as they are: complete, or ended early by this sweep's own rule.
-
-    What another rule ended is trained on: it is judged anew, or wanted whole, as the centre is and
-    what others go on from.
-    """
+    """Those of a plan's states that are settled, by their statuses."""
     may_stop, rule = stoppable(plan), plan.spec.stopping.model_dump(mode="json")
     return {
         name
         for name, status in statuses.items()
-        if status is not None
-        and (
-            status.status is StatusWord.COMPLETE or (name in may_stop and status.is_ended_by(rule))
-        )
+        if is_settled(status, rule if name in may_stop else None)
     }
+
+
+def is_settled(status: Status | None, rule: Mapping[str, Any] | None) -> bool:
+    """Whether a run leaves a state as it is: complete, or ended early by this sweep's own rule.
+
+    What another rule ended is trained on: it is judged anew, or wanted whole, as the centre is and
+    what others go on from.
+
+    Args:
+        status: The state's; None where it was never started.
+        rule: The sweep's stopping rule, as JSON; None where it may not end this state.
+    """
+    if status is None:
+        return False
+    is_complete = status.status is StatusWord.COMPLETE
+    return is_complete or (rule is not None and status.is_ended_by(rule))
 
 
 def _starts(

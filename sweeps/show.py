@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
-from sweeps.agenda import agenda
+from sweeps.agenda import agenda, is_settled
 from sweeps.nearby import near_misses
 from sweeps.plan import Plan
 from sweeps.store import Found, find, look
@@ -94,7 +94,7 @@ def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing
     settled = {
         planned["state"]
         for planned in plan_json["states"]
-        if _is_settled(planned, found[planned["state"]].status, plan_json["stopping"])
+        if _is_left_alone(planned, found[planned["state"]].status, plan_json["stopping"])
     }
     unneeded = _unneeded(plan_json, found, settled)
     return [
@@ -103,12 +103,12 @@ def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing
     ]
 
 
-def _is_settled(planned: Mapping[str, Any], status: Status | None, rule: Mapping[str, Any]) -> bool:
-    """Whether a run would leave it alone: as `agenda.settled_states`, and what failed."""
-    return status is not None and (
-        status.status in (StatusWord.COMPLETE, StatusWord.FAILED)
-        or (planned["may_stop"] and status.is_ended_by(rule))
-    )
+def _is_left_alone(
+    planned: Mapping[str, Any], status: Status | None, rule: Mapping[str, Any]
+) -> bool:
+    """Whether a run would not train it: settled, or failed."""
+    failed = status is not None and status.status is StatusWord.FAILED
+    return failed or is_settled(status, rule if planned["may_stop"] else None)
 
 
 def _standing(
