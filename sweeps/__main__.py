@@ -193,12 +193,11 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
             f"failed before: {state.config.label}: {failed.reason}; --retry-failed tries again",
             markup=False,
         )
+    settled = show.what_is_settled(todo)
     if not todo.todo:
-        out.print(
-            f"nothing to train: {todo.done} of {counted(len(planned.states), 'state')} complete"
-        )
+        out.print(f"nothing to train: {settled} of {counted(len(planned.states), 'state')}")
         return Exit.FAILED if todo.failed else Exit.DONE
-    out.print(f"{counted(len(todo.todo), 'state')} to train, {todo.done} complete already")
+    out.print(f"{counted(len(todo.todo), 'state')} to train, {settled} already")
     return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
 
 

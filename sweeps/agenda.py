@@ -43,14 +43,16 @@ class Agenda:
         todo: Longest remaining path first, and what comes before a state before it.
         blocked: States that cannot be trained since one before them failed.
         failed: States that failed in an earlier run and are left alone.
-        done: Number of states that are settled: complete, or stopped early by the sweep's rule.
+        complete: Number of states that are there already.
+        stopped: Number of states that the sweep's rule ended early.
         passed_over: Number of beginnings that nothing is left to share.
     """
 
     todo: tuple[Task, ...]
     blocked: tuple[State, ...]
     failed: tuple[State, ...]
-    done: int
+    complete: int
+    stopped: int
     passed_over: int
 
 
@@ -63,6 +65,7 @@ def agenda(plan: Plan, found: Mapping[str, Found], *, retry_failed: bool = False
         retry_failed: Train failed states again instead of leaving them alone.
     """
     settled = settled_states(plan, {name: one.status for name, one in found.items()})
+    complete = {name for name in settled if found[name].is_(StatusWord.COMPLETE)}
     failed = {name for name, one in found.items() if one.is_(StatusWord.FAILED)}
     if retry_failed:
         failed = set()
@@ -89,7 +92,8 @@ def agenda(plan: Plan, found: Mapping[str, Found], *, retry_failed: bool = False
         todo=tuple(sorted(tasks, key=lambda task: -task.remaining)),
         blocked=tuple(plan.states[name] for name in before if name in blocked),
         failed=tuple(plan.states[name] for name in before if name in failed),
-        done=len(settled),
+        complete=len(complete),
+        stopped=len(settled - complete),
         passed_over=len(passed_over),
     )
 

@@ -126,7 +126,7 @@ class _Watch:
         self.rows = look(agenda.todo, tree)
         self.tokens_before = sum(row.tokens for row in self.rows)
         self.tokens_in_all = sum(task.tokens for task in agenda.todo)
-        # A status of an earlier run is no event of this one; its step is that of a checkpoint.
+        # A status of an earlier run is no event of this one.
         self._seen: dict[str, int] = {}
         self._resumed_at: dict[str, int] = {}
         for task in agenda.todo:
@@ -135,8 +135,8 @@ class _Watch:
             status = place.read_status()
             if status is not None:
                 self._seen[name] = place.status.stat().st_mtime_ns
-                if status.status is not StatusWord.FAILED:
-                    self._resumed_at[name] = status.step
+            if saved := place.marked_steps():
+                self._resumed_at[name] = saved[-1]
         self._started: dict[str, float] = {}
         self._ended: set[str] = set()
 

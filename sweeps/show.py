@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
-from sweeps.agenda import agenda, is_settled
+from sweeps.agenda import Agenda, agenda, is_settled
 from sweeps.nearby import near_misses
 from sweeps.plan import Plan
 from sweeps.store import Found, find, look
-from sweeps.words import counted, quantity
+from sweeps.words import counted, listed, quantity
 
 MOST_STATES = 40
 """Beyond it those that are complete or pending are counted, not listed."""
@@ -154,6 +154,12 @@ def _unneeded(
     return unneeded
 
 
+def what_is_settled(todo: Agenda) -> str:
+    """`4 complete`, `3 complete and 2 stopped early`."""
+    stopped = [f"{todo.stopped:,} stopped early"] if todo.stopped else []
+    return listed([f"{todo.complete:,} complete", *stopped])
+
+
 def existing(plan: Plan, tree: ResultTree) -> list[str]:
     """What is left to train where something is finished already, and what nearly serves.
 
@@ -169,10 +175,10 @@ def existing(plan: Plan, tree: ResultTree) -> list[str]:
         lines.append(f"{states} failed before; rewarm run --retry-failed tries again")
     elif not todo.todo:
         lines.append("nothing is left to train")
-    if todo.todo and todo.done:
+    if todo.todo and (todo.complete or todo.stopped):
         tokens = quantity(sum(task.tokens for task in todo.todo))
         states = counted(len(todo.todo), "state")
-        lines.append(f"{todo.done:,} complete already; left to train: {states}, {tokens} tokens")
+        lines.append(f"{what_is_settled(todo)} already; left to train: {states}, {tokens} tokens")
     missing = [task.state.id for task in todo.todo if found[task.state.id].status is None]
     for miss in near_misses(plan, missing, tree):
         states = counted(miss.states, "state")

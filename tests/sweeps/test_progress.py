@@ -65,7 +65,7 @@ class Following:
 
     def __init__(self, tree: ResultTree, *tasks: Task) -> None:
         self._file = io.StringIO()
-        agenda = Agenda(todo=tasks, blocked=(), failed=(), done=0, passed_over=0)
+        agenda = Agenda(todo=tasks, blocked=(), failed=(), complete=0, stopped=0, passed_over=0)
         self._shown = shown(agenda, tree, Console(file=self._file, width=300))
 
     def __enter__(self) -> "Following":
@@ -192,12 +192,33 @@ def test_what_an_earlier_run_left_is_no_event(tree):
     assert following.events == []
 
 
+def save(tree: ResultTree, of: Task, step: int) -> None:
+    tree.state(of.state.id).checkpoint(step).mkdir(parents=True)
+    tree.state(of.state.id).mark_checkpoint(step, {})
+
+
 def test_a_state_that_was_interrupted_goes_on_from_its_checkpoint(tree):
     write(tree, FIRST, RUNNING, step=4)
+    save(tree, FIRST, 2)
+    save(tree, FIRST, 4)
     append_rows(tree.state(FIRST.state.id).train_rows, [train_row(6)])  # lost with the machine
     with Following(tree, FIRST) as following:
         write(tree, FIRST, RUNNING, step=4)
     assert following.events == ["0/1 states · began first (10 steps, going on from step 4)"]
+
+
+@pytest.mark.parametrize("word", [FAILED, StatusWord.STOPPED])
+def test_what_ended_early_goes_on_from_its_checkpoint_not_from_its_end(tree, word):
+    write(tree, FIRST, word, step=7)
+    write(tree, SECOND, word, step=7)
+    save(tree, SECOND, 5)
+    with Following(tree, FIRST, SECOND) as following:
+        write(tree, FIRST, RUNNING)
+        write(tree, SECOND, RUNNING, step=5)
+    assert following.events == [
+        "0/2 states · began first (10 steps)",
+        "0/2 states · began second (10 steps, going on from step 5)",
+    ]
 
 
 def test_a_state_that_is_new_goes_on_from_nowhere(tree):

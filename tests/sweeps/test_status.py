@@ -179,6 +179,14 @@ def test_a_plan_tells_what_is_left_to_train(tmp_path: Path):
     ]
 
 
+def test_a_plan_does_not_call_complete_what_was_stopped(tmp_path: Path):
+    world = World(tmp_path, stopping=ASHA)
+    world.put(PRETRAINING, StatusWord.COMPLETE, 4)
+    world.put(CONSTANT, StatusWord.STOPPED, 5, "asha", ASHA)
+    (line,) = show.existing(world.plan, world.tree)
+    assert line == ("1 complete and 1 stopped early already; left to train: 2 states, 1,000 tokens")
+
+
 def test_a_plan_tells_of_failed_states_and_of_a_finished_tree(tmp_path: Path):
     world = World(tmp_path)
     for number, step in ((PRETRAINING, 4), (SHARED, 2), (CENTER, 10), (CONSTANT, 10)):
