@@ -71,8 +71,8 @@ def _data(plan: Plan) -> Table:
     spec, epochs = plan.spec, Epochs(plan).ranges()
     budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
     read = any(facts.train.bytes for facts in plan.datasets.values())
-    optional = ("documents", "bytes/token", "held out") if read else ()
-    table = _table("data", "data set", "role", "stage steps", "train tokens", "epochs", *optional)
+    optional = ("documents", "bytes\n/token", "held\nout") if read else ()
+    table = _table("data", "name", "role", "stage\nsteps", "train\ntokens", "epochs", *optional)
     for number, name in enumerate(spec.stage_datasets):
         facts = plan.datasets[name]
         train = facts.train

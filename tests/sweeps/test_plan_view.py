@@ -57,9 +57,11 @@ GRID = {
 }
 
 
-def plan(**changes: Any) -> Plan:
+def plan(tokens: int = 9_999, documents: int = 9, **changes: Any) -> Plan:
     def split(corpus: str) -> SplitFacts:
-        return SplitFacts(corpus=corpus, documents=9, tokens=9_999, bytes=9_999, domain_tokens={})
+        return SplitFacts(
+            corpus=corpus, documents=documents, tokens=tokens, bytes=tokens, domain_tokens={}
+        )
 
     facts = {
         name: DatasetFacts(train=split(f"{name}-train"), validation=split(f"{name}-valid"))
@@ -129,6 +131,18 @@ def test_nothing_is_cut_off(width: int, whole: bool):
     lines = page(plan(**GRID), width, whole=whole)
     assert max(map(len, lines)) <= width
     assert not [line for line in lines if "…" in line]
+
+
+def test_the_data_fit_eighty_columns():
+    large = plan(98_765, 1_234_567, axes={"replay_fraction": [0.01, 0.5]})
+    table = page(large, 80)[3:8]
+    assert [" ".join(line.split()) for line in table] == [
+        "data",
+        "stage train bytes held",
+        "name role steps tokens epochs documents /token out",
+        "wiki D0 4 98,765 0.0042..0.0091 1,234,567 1.00 98,765",
+        "german D1 10 98,765 0.0051..0.01 1,234,567 1.00 98,765",
+    ]
 
 
 def test_a_folded_family_says_what_varies_and_how_many_there_are():
