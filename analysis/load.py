@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.state_files import StateFolders
-from cpt.records import EvalRow, ResultTree, StatusWord, SweepDir, TrainRow, read_json
+from cpt.records import EvalRow, ResultTree, Status, StatusWord, SweepDir, TrainRow, read_json
 
 PLAN_VERSION = 2
 PENDING = "pending"
@@ -47,7 +47,8 @@ class Sweep:
             for what goes on from it), `tokens` (that it trains itself), `stage_tokens` (since the
             beginning of the stage), `parent` (empty: random weights),
             `base` (state of the same stage that it goes on from; empty: none), `status`,
-            `reason`, `step`, `gap` (evaluations up to this step may be missing, since a base's
+            `reason`, `step`, `ended_by_rule` (whether this sweep's own stopping rule ended it),
+            `gap` (evaluations up to this step may be missing, since a base's
             folder is; 0: none are), `final_window_steps` (NaN before it has a configuration).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
@@ -151,6 +152,7 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
             "status": PENDING,
             "reason": files.damage,
             "step": 0,
+            "ended_by_rule": False,
             "gap": folders.gap(state["state"]),
             "final_window_steps": (
                 float("nan") if config is None else config.evaluation.final_window_steps
@@ -158,6 +160,8 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
         }
         if status is not None and not files.damage:
             row |= {"status": status.status.value, "reason": status.reason, "step": status.step}
+            recorded = Status(**dict(status))
+            row["ended_by_rule"] = state["may_stop"] and recorded.is_ended_by(plan["stopping"])
         rows.append(row)
     index = pd.Index([state["state"] for state in plan["states"]], name="state")
     return pd.DataFrame(rows, index=index)

@@ -66,6 +66,7 @@ class StatusFile(BaseModel):
     status: StatusWord
     step: int
     reason: str
+    rule: dict[str, Any] | None = None
 
 
 Shape = TypeVar("Shape", bound=BaseModel)

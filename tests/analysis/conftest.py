@@ -157,6 +157,7 @@ def _whole_stage(state: Mapping[str, Any]) -> dict[str, Any]:
         "horizon_steps": state["steps"],
         "ends_stage": True,
         "annealed": True,
+        "may_stop": True,
         "stage_tokens": state["tokens"],
         **state,
     }

@@ -4,6 +4,7 @@ A step is 10 tokens and a final window 20 steps. Nothing here knows the program 
 folder is written as the contract says it lies on disk.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ class PathTree:
         lr: Callable[[int], float] = lambda step: 1e-3,
         label: str = "",
         scratch: bool = False,
+        rule: Mapping[str, Any] | None = None,
+        may_stop: bool = True,
     ) -> str:
         """One state; `stage` counts from 0, pre-training; `evals` maps a set to (step, loss)."""
         kind = "from_scratch" if scratch else "downstream" if stage else "upstream"
@@ -68,6 +71,7 @@ class PathTree:
                 "horizon_steps": horizon,
                 "ends_stage": ends,
                 "annealed": annealed and ends,
+                "may_stop": may_stop,
                 "tokens": (steps - first) * TOKENS_PER_STEP,
                 "stage_tokens": steps * TOKENS_PER_STEP,
                 "flops": 1e9,
@@ -93,7 +97,7 @@ class PathTree:
             },
         )
         done = steps if step is None else step
-        folder.write_status(Status(status=StatusWord(status), step=done, reason=reason))
+        folder.write_status(Status(status=StatusWord(status), step=done, reason=reason, rule=rule))
         points = [(at, one, loss) for one, curve in (evals or {}).items() for at, loss in curve]
         points.sort(key=lambda point: point[0])
         append_rows(folder.eval_rows, [eval_row(*point) for point in points])
@@ -249,6 +253,12 @@ def stopped(tmp_path: Path) -> Path:
     return write_stopped(tmp_path)
 
 
+@pytest.fixture
+def stopped_by(tmp_path: Path) -> Callable[..., Path]:
+    """The same, with options of `write_stopped`."""
+    return functools.partial(write_stopped, tmp_path)
+
+
 def write_three_stages(storage: Path, steps: int = 200) -> Path:
     made = PathTree(storage, steps=steps)
     axes = {
@@ -385,7 +395,17 @@ def write_random(storage: Path) -> Path:
     return made.write(axes, None, "random")
 
 
-def write_stopped(storage: Path) -> Path:
+def write_stopped(
+    storage: Path, recorded: Mapping[str, Any] | None = None, may_stop: bool = True
+) -> Path:
+    """Five peaks, three of them stopped early.
+
+    Args:
+        storage: The root of the tree.
+        recorded: What differs from the sweep's rule in that which stopped them.
+        may_stop: Whether the sweep's rule may end them.
+    """
+    rule = {"type": "asha", "metric": "d1_loss", "grace_tokens": 300, "reduction_factor": 2}
     made = PathTree(storage, SETS[:2])
     made.state("up", 0, {"wiki": falling(5.6, 2.0, 100), "code": falling(5.6, 3.0, 100)})
     peaks = [7.5e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2]
@@ -404,15 +424,11 @@ def write_stopped(storage: Path) -> Path:
             status="complete" if until == 100 else "stopped",
             step=until,
             reason="" if until == 100 else f"d1_loss ranked 4 of 5 at {until * 10} tokens",
+            rule=None if until == 100 else rule | (recorded or {}),
+            may_stop=may_stop,
         )
         made.trial(f"max_lr={peak}", ["up", f"lr-{peak}"], center=peak == 3e-3, max_lr=peak)
-    stopping = {
-        "type": "asha",
-        "metric": "d1_loss",
-        "grace_tokens": 300,
-        "reduction_factor": 2,
-        "rungs": [300, 600],
-    }
+    stopping = rule | {"rungs": [300, 600]}
     return made.write({"max_lr": peaks}, {"max_lr": 3e-3}, stopping=stopping)
 
 

@@ -9,6 +9,7 @@ from analysis.measures import measure_names, trial_table
 from analysis.report import write_report
 from analysis.scatter import scatter_charts
 from analysis.settings import anchor, settings_table
+from analysis.stopping import stopped_sentence
 
 STOPPED = ["max_lr=0.00075", "max_lr=0.0015", "max_lr=0.012"]
 
@@ -41,6 +42,16 @@ def test_one_sentence_says_how_many_by_what_and_where(measured):
     assert finding.text == (
         "3 of 5 trials were stopped early by ASHA on D1 loss at 300 and 600 tokens; they have no "
         "final losses and are in no ranking."
+    )
+
+
+@pytest.mark.parametrize("made", [{"recorded": {"metric": "d0_loss"}}, {"may_stop": False}])
+def test_what_another_rule_stopped_is_not_said_to_be_this_ones_work(stopped_by, made):
+    sweep = load_sweep(stopped_by(**made))
+    assert stopped_sentence(sweep, trial_table(sweep)) == (
+        "3 of 5 trials were stopped early at 300 and 600 tokens; they have no final losses and "
+        "are in no ranking. 3 of them by another rule than this sweep's; the next run goes on "
+        "with such trials."
     )
 
 
