@@ -9,12 +9,15 @@ import contextlib
 import shutil
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     get_optimizer_state_dict,
@@ -22,6 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from cpt.learner import Learner
 from cpt.parallel import Workers
 from cpt.records import CHECKPOINTS_KEPT, StateDir, StatusWord, read_json
 
@@ -59,51 +63,93 @@ def last_step(state: StateDir) -> int:
     return status.step
 
 
-def save(
-    state: StateDir,
-    progress: Progress,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    team: Workers,
-) -> None:
-    """Writes a checkpoint, marks it, and removes all but the newest `CHECKPOINTS_KEPT`."""
-    folder = state.checkpoint(progress.step)
-    if team.is_first:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    team.barrier()
-    tensors: dict[str, Any] = {
-        "model": get_model_state_dict(model),
-        "optimizer": get_optimizer_state_dict(model, optimizer),
-    }
-    with _quietly_alone():
-        dcp.save(tensors, checkpoint_id=folder, no_dist=team.world_size == 1)
-    team.barrier()
-    if team.is_first:
-        state.mark_checkpoint(
-            progress.step,
-            {
-                "elapsed_seconds": progress.elapsed_seconds,
-                "torch": torch.__version__,
-                "world_size": team.world_size,
-            },
+class Saver:
+    """Writes the checkpoints of one state while it goes on training.
+
+    `save` copies the tensors and returns; a thread writes them, marks the checkpoint once every
+    rank has written its part, and removes all but the newest `CHECKPOINTS_KEPT`. As a context
+    manager it waits for what is being written, whatever happened.
+    """
+
+    def __init__(self, state: StateDir, learner: Learner, team: Workers) -> None:
+        self._state, self._learner, self._team = state, learner, team
+        # Its collectives must not meet those of training, which another thread issues.
+        self._group = dist.new_group(backend="gloo") if team.world_size > 1 else None
+        self._stager = DefaultStager(
+            StagingOptions(
+                use_pinned_memory=team.device.type == "cuda",
+                use_shared_memory=False,
+                use_async_staging=False,
+                use_non_blocking_copy=team.device.type == "cuda",
+            )
         )
-        for old in steps(state)[:-CHECKPOINTS_KEPT]:
-            shutil.rmtree(state.checkpoint(old))
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._thread.shutdown()
+        self._stager.close()
+
+    def save(self, progress: Progress) -> None:
+        """Begins a checkpoint; all ranks must call it.
+
+        Raises:
+            OSError: The one before could not be written.
+        """
+        self.wait()
+        folder = self._state.checkpoint(progress.step)
+        if self._team.is_first:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        self._team.barrier()
+        staged = self._stager.stage(_tensors(self._learner))
+        assert isinstance(staged, dict)  # a Future only where staging is asynchronous
+        self._written = self._thread.submit(self._write, staged, progress)
+
+    def wait(self) -> None:
+        """Returns once the last checkpoint is marked.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        if self._written is not None:
+            self._written.result()
+            self._written = None
+            self._team.barrier()
+
+    def _write(self, staged: dict[str, Any], progress: Progress) -> None:
+        state, team = self._state, self._team
+        with _quietly_alone():
+            dcp.save(
+                staged,
+                checkpoint_id=state.checkpoint(progress.step),
+                process_group=self._group,
+                no_dist=team.world_size == 1,
+            )
+        # Rank 0 returns last: it has heard from all others before it writes the metadata.
+        if team.is_first:
+            state.mark_checkpoint(
+                progress.step,
+                {
+                    "elapsed_seconds": progress.elapsed_seconds,
+                    "torch": torch.__version__,
+                    "world_size": team.world_size,
+                },
+            )
+            for old in steps(state)[:-CHECKPOINTS_KEPT]:
+                shutil.rmtree(state.checkpoint(old))
 
 
-def load(
-    state: StateDir, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, team: Workers
-) -> Progress:
+def load(state: StateDir, step: int, learner: Learner, team: Workers) -> Progress:
     """Resumes: weights, optimizer state and step, whatever number of workers wrote them."""
-    tensors: dict[str, Any] = {
-        "model": get_model_state_dict(model),
-        "optimizer": get_optimizer_state_dict(model, optimizer),
-    }
+    tensors = _tensors(learner)
     with _quietly_alone():
         dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
-    set_model_state_dict(model, tensors["model"])
-    set_optimizer_state_dict(model, optimizer, tensors["optimizer"])
+    set_model_state_dict(learner.model, tensors["model"])
+    set_optimizer_state_dict(learner.model, learner.optimizer, tensors["optimizer"])
     marker = read_json(state.checkpoint_marker(step))
     return Progress(step=marker["step"], elapsed_seconds=marker["elapsed_seconds"])
 
@@ -119,6 +165,13 @@ def load_weights(state: StateDir, model: nn.Module, team: Workers) -> None:
     with _quietly_alone():
         dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
     set_model_state_dict(model, tensors["model"])
+
+
+def _tensors(learner: Learner) -> dict[str, Any]:
+    return {
+        "model": get_model_state_dict(learner.model),
+        "optimizer": get_optimizer_state_dict(learner.model, learner.optimizer),
+    }
 
 
 @contextlib.contextmanager

@@ -127,7 +127,8 @@ class RunConfig(Frozen):
         schedule: The learning rate.
         stream: What is read; the last source is new, those before it are replay.
         evaluation: Held-out sets and when to evaluate.
-        parent: State whose final weights this stage starts from; None: random weights.
+        parent: State whose final weights this stage starts from; None: `weights`, or random ones.
+        weights: Id of a model from elsewhere, in the result tree, that this stage starts from.
         stop_step: Where this state ends; None: at `total_steps`. Before it, the horizon enters the
             name only as far as it shaped the rates up to here.
         base: A state of the same stage at an earlier step, to go on from with its optimizer state;
@@ -138,6 +139,12 @@ class RunConfig(Frozen):
         micro_batch_size: Sequences per worker in one forward pass; None: all at once. Not hashed.
         checkpoint_interval_steps: Not hashed.
         log_interval_steps: One train row every so many steps. Not hashed.
+        compile: Whether blocks are compiled; auto: where the stage is long enough to gain by it.
+            Not hashed, like all that changes rounding alone.
+        activation_checkpointing: Keeps a block's input alone and computes the rest again in the
+            backward pass: less memory, a third more work. Not hashed.
+        replicas: Groups of workers that each hold the whole model, sharded inside the group; 1:
+            sharded over all. Not hashed.
     """
 
     label: str
@@ -149,6 +156,7 @@ class RunConfig(Frozen):
     stream: Annotated[tuple[Source, ...], Field(min_length=1)]
     evaluation: EvaluationConfig
     parent: str | None = None
+    weights: str | None = None
     stop_step: Count | None = None
     base: str | None = None
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -157,11 +165,22 @@ class RunConfig(Frozen):
     micro_batch_size: Count | None = None
     checkpoint_interval_steps: Count = 1000
     log_interval_steps: Count = 1
+    compile: Literal["auto", "always", "never"] = "auto"
+    activation_checkpointing: bool = False
+    replicas: Count = 1
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.model.vocab_size is None:
             raise ValueError("model.vocab_size must be a number in a RunConfig")
+        if self.parent is not None and self.weights is not None:
+            raise ValueError("parent and weights: must not both be given; leave one out")
+        longest = self.model.max_sequence_length
+        if longest is not None and self.sequence_length > longest:
+            raise ValueError(
+                f"sequence_length {self.sequence_length} must be at most "
+                f"model.max_sequence_length, {longest}"
+            )
         if self.stop_step is not None and self.stop_step != self.total_steps:
             latest = self.total_steps - self.evaluation.final_window_steps
             if self.stop_step > latest:
@@ -192,13 +211,13 @@ class RunConfig(Frozen):
         return self.end_step * self.tokens_per_step
 
     @property
-    def weights(self) -> list[Fraction]:
-        """The share of each source."""
+    def shares(self) -> list[Fraction]:
+        """The weight of each source."""
         return [source.weight for source in self.stream]
 
     def source_samples(self) -> list[int]:
         """Sequences read from each source, from the start of the stage up to this state."""
-        return counts(self.end_step * self.global_batch_size, self.weights)
+        return counts(self.end_step * self.global_batch_size, self.shares)
 
     def pieces(self) -> schedules.Pieces:
         """The curve of the whole stage, beyond this state too."""
@@ -228,7 +247,7 @@ class RunConfig(Frozen):
             [piece.shape, *_numbers(piece)]
             for piece in schedules.restricted(self.pieces(), self.end_step)
         ]
-        whole = sum(self.weights)
+        whole = sum(self.shares)
         content["stream"] = [[source.corpus, str(source.weight / whole)] for source in self.stream]
         if self.model.mlp_size == 4 * self.model.hidden_size:
             content["model"].pop("intermediate_size", None)
@@ -255,6 +274,10 @@ _NOT_HASHED: dict[str, Any] = {
     "micro_batch_size": True,
     "checkpoint_interval_steps": True,
     "log_interval_steps": True,
+    "compile": True,
+    "activation_checkpointing": True,
+    "replicas": True,
+    "model": {"max_sequence_length"},
     "evaluation": {"datasets", "to_come", "batch_sequences"},
 }
 """Fields that are recorded alone, and those that `identity` writes in a form of their own."""

@@ -16,16 +16,21 @@ from cpt.mixture import locate, shuffled
 from cpt.records import ResultTree
 from cpt.token_store import TokenStore
 
+PLACED_SAMPLES = 4096
+"""How many samples are placed at once: some milliseconds' work, every so many steps."""
+
 
 class TrainingStream:
     """The mixed stream of one stage, cut into global batches."""
 
     def __init__(self, config: RunConfig, tree: ResultTree) -> None:
         self._stores = [TokenStore(tree.tokens(source.corpus)) for source in config.stream]
-        self._weights: list[Fraction] = config.weights
+        self._weights: list[Fraction] = config.shares
         self._sequence_length = config.sequence_length
         self._global_batch_size = config.global_batch_size
         self._seed = config.seed
+        self._placed_steps = max(PLACED_SAMPLES // config.global_batch_size, 1)
+        self._placed: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> torch.Tensor:
         """The sequences one rank trains on in the update from `step` to `step + 1`.
@@ -37,16 +42,33 @@ class TrainingStream:
             a target.
         """
         size = self._global_batch_size // world_size
-        first = step * self._global_batch_size + rank * size
-        source, index = locate(np.arange(first, first + size), self._weights)
+        source, position = self._places(step, slice(rank * size, (rank + 1) * size))
         batch = np.empty((size, self._sequence_length + 1), dtype=np.int64)
         for number, store in enumerate(self._stores):
             mine = source == number
             if mine.any():
-                batch[mine] = store.sequence(
-                    self._position(store, index[mine]), self._sequence_length
-                )
+                batch[mine] = store.sequence(position[mine], self._sequence_length)
         return torch.from_numpy(batch)
+
+    def _places(self, step: int, part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Source and position of a part of a global batch, each int64 [samples].
+
+        Reckoned for many steps at once: for one, NumPy's calls cost more than what they reckon.
+        """
+        window, within = divmod(step, self._placed_steps)
+        if self._placed is None or self._placed[0] != window:
+            count = self._placed_steps * self._global_batch_size
+            samples = np.arange(window * count, (window + 1) * count)
+            source, index = locate(samples, self._weights)
+            position = np.empty_like(index)
+            for number, store in enumerate(self._stores):
+                mine = source == number
+                position[mine] = self._position(store, index[mine])
+            self._placed = window, source, position
+        _, source, position = self._placed
+        first = within * self._global_batch_size
+        part = slice(first + part.start, first + part.stop)
+        return source[part], position[part]
 
     def _position(self, store: TokenStore, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the `index`-th samples of a source lie in its store; each epoch is reshuffled."""

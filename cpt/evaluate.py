@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cpt.config import HeldOut, RunConfig
 from cpt.data import HeldOutSequences, held_out_sequences
-from cpt.model import GPT, token_losses
-from cpt.parallel import Workers, computing
+from cpt.model import GPT
+from cpt.parallel import Workers
 from cpt.records import EvalRow, ResultTree
 from cpt.token_store import TokenStore
 
@@ -71,7 +71,6 @@ class Evaluator:
             ]
         return rows
 
-    @torch.no_grad()
     def _loss_sums(self, held_out: HeldOutSequences, model: GPT) -> Tensor:
         """Summed nats of each domain, float64 [domains], over all ranks.
 
@@ -83,8 +82,7 @@ class Evaluator:
         for rows, weights in _batches(
             len(held_out.sequences), self._config.evaluation.batch_sequences, team
         ):
-            with computing(team, self._config.precision):
-                losses = token_losses(model, held_out.sequences[rows].to(team.device))
+            losses = model.token_losses(held_out.sequences[rows].to(team.device))
             per_sequence = losses.double().sum(dim=1).cpu() * weights
             sums.index_add_(0, held_out.domain_of[rows], per_sequence)
         return team.sum(sums.to(team.device)).cpu()

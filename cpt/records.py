@@ -4,11 +4,13 @@ This file is the one contract between training, sweeps and analysis (standard li
 
     <storage>/
       tokens/<corpus_id>/          packed tokens, see cpt.corpus
+      weights/<weights_id>/        a model from elsewhere that stages start from, see cpt.hub
       states/<state_id>/           one wanted training state and the run that leads to it
         config.json                the RunConfig that determined it (cpt.config)
         status.json                running | complete | stopped | failed, replaced atomically
         train.jsonl                one TrainRow a line, appended
         eval.jsonl                 one EvalRow a line, appended
+        tasks.jsonl                one TaskRow a line, appended by `rewarm evaluate`
         checkpoints/step_00004000/ distributed checkpoint; `complete.json` in it is written last
       sweeps/<name>/
         sweep.yaml plan.json       as submitted
@@ -112,6 +114,44 @@ class EvalRow:
     num_tokens: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskRow:
+    """A finished state's score on one downstream task, a line of `tasks.jsonl`.
+
+    The last of the rows that agree in task, metric, filter, num_fewshot and limit counts.
+
+    Attributes:
+        step: Updates completed when the state was scored: its last.
+        task: Name of the task, or of a group of tasks that reports an aggregate.
+        metric: As the harness calls it, e.g. `acc_norm`.
+        filter: How answers were extracted from what the model wrote; `none` where they were not.
+        value: In the metric's own unit; an accuracy lies in [0, 1].
+        stderr: Standard error over the documents; None where the harness gives none.
+        higher_is_better: None where the harness does not say.
+        num_fewshot: Solved examples before each question; None for a group whose tasks differ.
+        num_samples: Documents the value was taken over.
+        limit: The first so many documents of each task were asked for; None: all of them.
+        group: The group of tasks whose aggregate this row is part of; None for one that was asked
+            for by itself.
+        task_version: Of the task, as the harness has it.
+        harness: The program and its version, e.g. `lm_eval 0.4.13`.
+    """
+
+    step: int
+    task: str
+    metric: str
+    filter: str
+    value: float
+    stderr: float | None
+    higher_is_better: bool | None
+    num_fewshot: int | None
+    num_samples: int
+    limit: int | None
+    group: str | None
+    task_version: str
+    harness: str
+
+
 @dataclasses.dataclass(frozen=True)
 class StateDir:
     """Paths inside `states/<state_id>/`."""
@@ -137,6 +177,11 @@ class StateDir:
     def eval_rows(self) -> Path:
         """EvalRow lines."""
         return self.path / "eval.jsonl"
+
+    @property
+    def task_rows(self) -> Path:
+        """TaskRow lines."""
+        return self.path / "tasks.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -252,6 +297,10 @@ class ResultTree:
         """The token store of one corpus."""
         return self.storage / "tokens" / corpus_id
 
+    def weights(self, weights_id: str) -> Path:
+        """The Hugging Face model directory of a model from elsewhere."""
+        return self.storage / "weights" / weights_id
+
     def state(self, state_id: str) -> StateDir:
         """The folder of one state."""
         return StateDir(self.storage / "states" / state_id)
@@ -297,7 +346,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, _json(path, content, indent=1) + "\n")
 
 
-def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow]) -> None:
+def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow | TaskRow]) -> None:
     """Appends rows as JSON lines in one write, after healing a line cut off by a kill.
 
     Raises:
@@ -348,7 +397,7 @@ def current_rows(
 
     Args:
         rows: In file order.
-        key: What names a row, e.g. its step, or step, data set and domain.
+        key: What names a row, e.g. its step, or step, data set and domain, or task and metric.
     """
     kept: dict[Hashable, Mapping[str, Any]] = {}
     last_step = -1

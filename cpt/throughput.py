@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from cpt.config import RunConfig
-from cpt.model import GPT, token_losses
-from cpt.optimizer import clip, make_optimizer, set_lr
-from cpt.parallel import Workers, computing, place, workers
+from cpt.learner import Learner
+from cpt.model import initial_weights
+from cpt.parallel import Workers, workers
+from cpt.placement import fill, is_compiled
 
 SECONDS = 3.0
 """How long to measure, once warm."""
@@ -62,9 +63,14 @@ def measure(config: RunConfig, share: int, threads: int, seconds: float = SECOND
         sequences = 1
         try:
             trainer = _Trainer(config, team)
-            last = trainer.update(sequences)
-            while last[0] < LONG_PASS_SECONDS and sequences < most:
-                sequences = min(4 * sequences, most)
+            # Each size would be compiled by itself, and that taken for a long pass.
+            with torch.compiler.set_stance("force_eager"):
+                last = trainer.update(sequences)
+                while last[0] < LONG_PASS_SECONDS and sequences < most:
+                    sequences = min(4 * sequences, most)
+                    last = trainer.update(sequences)
+            if is_compiled(config, team):
+                trainer.update(sequences)
                 last = trainer.update(sequences)
             # The first update of a size allocates, which is nothing beside a long one.
             timed = [last] if sum(last) >= seconds else []
@@ -92,28 +98,21 @@ class _Trainer:
 
     def __init__(self, config: RunConfig, team: Workers) -> None:
         self._config, self._team = config, team
-        model = GPT(config.model)
-        model.init_weights(config.seed)
-        self._model = place(model, team, config.precision)
-        self._optimizer = make_optimizer(self._model, config.optimizer)
-        set_lr(self._optimizer, config.schedule.max_lr)
+        self._learner = Learner(config, team)
+        fill(self._learner.model, initial_weights(self._learner.model, config.seed))
         self._random = torch.Generator().manual_seed(0)
 
     def update(self, sequences: int) -> tuple[float, float]:
         """Seconds of one pass, forward and backward, and of the clipped step after it."""
-        config, team = self._config, self._team
+        config = self._config
         vocab_size = config.model.vocab_size
         assert vocab_size is not None  # RunConfig refuses None
         shape = sequences, config.sequence_length + 1
         batch = torch.randint(vocab_size, shape, generator=self._random)
         began = self._now()
-        with computing(team, config.precision):
-            losses = token_losses(self._model, batch.to(team.device))
-        losses.mean().backward()
+        self._learner.backward(batch)
         passed = self._now()
-        clip(self._model, config.optimizer.max_grad_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        self._learner.step(config.schedule.max_lr)
         return passed - began, self._now() - passed
 
     def _now(self) -> float:

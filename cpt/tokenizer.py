@@ -121,12 +121,21 @@ def load_tokenizer(name: str, field: str = "tokenizer") -> Tokenizer:
     """
     if name == "bytes":
         return ByteTokenizer()
+    return FileTokenizer(name, tokenizer_file(name, field), field)
+
+
+def tokenizer_file(name: str, field: str) -> Path:
+    """The `tokenizer.json` of any tokenizer but `bytes`; may be missing where `name` is a path.
+
+    Raises:
+        ConfigError: It is on the hub, which cannot be reached.
+    """
     path = Path(name)
     if path.is_dir():
-        path = path / "tokenizer.json"
-    elif path.suffix != ".json" and not path.exists():
-        path = _from_hub(name, field)
-    return FileTokenizer(name, path, field)
+        return path / "tokenizer.json"
+    if path.suffix != ".json" and not path.exists():
+        return _from_hub(name, field)
+    return path
 
 
 def _from_hub(name: str, field: str) -> Path:

@@ -12,16 +12,17 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from cpt import checkpoint
+from cpt import checkpoint, hub
 from cpt import schedule as schedules
-from cpt.checkpoint import Progress
+from cpt.checkpoint import Progress, Saver
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
-from cpt.model import GPT, token_losses
-from cpt.optimizer import clip, make_optimizer, set_lr
-from cpt.parallel import Workers, computing, place, workers
+from cpt.learner import Learner
+from cpt.model import initial_weights
+from cpt.parallel import Workers, workers
 from cpt.parsing import parse
+from cpt.placement import fill
 from cpt.records import (
     EvalRow,
     ResultTree,
@@ -69,7 +70,8 @@ def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | Non
             write_json(state.config, config.model_dump(mode="json"))
         run = _Run(config, tree, state, team, on_evaluation)
         try:
-            run.to_the_end()
+            with run.saver:
+                run.to_the_end()
         except DivergedError as error:
             if team.is_first:
                 state.write_status(
@@ -126,17 +128,21 @@ class _Run:
         self.pieces = config.pieces()
         self.flops_per_token = config.model.flops_per_token(config.sequence_length)
         self.step, self.elapsed_before = 0, 0.0
-        model = GPT(config.model)
-        model.init_weights(config.seed)
-        self.model = place(model, team, config.precision)
+        self.learner = Learner(config, team)
+        self.saver = Saver(state, self.learner, team)
         source = _checkpoint_to_go_on_from(config, state, tree)
-        if source is None and config.parent is not None:
-            checkpoint.load_weights(tree.state(config.parent), self.model, team)
-        self.optimizer = make_optimizer(self.model, config.optimizer)
         if source is not None:
-            progress = checkpoint.load(*source, self.model, self.optimizer, team)
+            progress = checkpoint.load(*source, self.learner, team)
             self.step, self.elapsed_before = progress.step, progress.elapsed_seconds
+        elif config.parent is not None:
+            checkpoint.load_weights(tree.state(config.parent), self.learner.model, team)
+        elif config.weights is not None:
+            folder = tree.weights(config.weights)
+            fill(self.learner.model, hub.weights(folder, config.model))
+        else:
+            fill(self.learner.model, initial_weights(self.learner.model, config.seed))
         self.resumed_at = self.step
+        self.batch: torch.Tensor | None = None
         self.started = time.perf_counter()
         self.update_seconds = 0.0
         self.updates = 0
@@ -161,39 +167,38 @@ class _Run:
             if last:
                 break
             self._update()
+        self.saver.wait()
         self._write_status(StatusWord.COMPLETE)
 
     def _update(self) -> None:
         """From `step` to `step + 1`."""
         began = time.perf_counter()
-        config, team = self.config, self.team
+        config = self.config
         lr = schedules.lr(self.pieces, self.step)
-        set_lr(self.optimizer, lr)
-        batch = self.stream.batch(self.step, team.rank, team.world_size)
-        total = torch.zeros((), device=team.device)
-        micro_batches = batch.split(config.micro_batch_size or len(batch))
-        for micro_batch in micro_batches:
-            with computing(team, config.precision):
-                losses = token_losses(self.model, micro_batch.to(team.device))
-            loss = losses.mean() * (len(micro_batch) / len(batch))
-            loss.backward()
-            total += loss.detach()
-        grad_norm = float(clip(self.model, config.optimizer.max_grad_norm))
-        loss_mean = team.mean(total)
+        loss = self.learner.backward(self.batch if self.batch is not None else self._read())
+        grad_norm = self.learner.step(lr)
         self.step += 1
-        if not (math.isfinite(loss_mean) and math.isfinite(grad_norm)):
+        self.batch = self._read() if self.step < config.end_step else None
+        # The first to wait for the device: the update and the next batch are on their way by now.
+        loss_mean, norm = self.team.mean(loss), float(grad_norm)
+        if not (math.isfinite(loss_mean) and math.isfinite(norm)):
             raise DivergedError(
-                f"the loss is {loss_mean} and the gradient norm {grad_norm} at step {self.step} "
+                f"the loss is {loss_mean} and the gradient norm {norm} at step {self.step} "
                 f"with lr {lr:g}"
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
         self.update_seconds += time.perf_counter() - began
         self.updates += 1
         # A beginning that others go on from logs what they would have logged without it.
         last = self.step == config.total_steps
         if last or self.step % config.log_interval_steps == 0:
-            self._log(lr, loss_mean, grad_norm)
+            self._log(lr, loss_mean, norm)
+
+    def _read(self) -> torch.Tensor:
+        """This rank's part of the batch for the update from `step` on, on its way to the device."""
+        batch = self.stream.batch(self.step, self.team.rank, self.team.world_size)
+        if self.team.device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.team.device, non_blocking=True)
 
     def _log(self, lr: float, loss: float, grad_norm: float) -> None:
         rate = self.updates * self.config.tokens_per_step / self.update_seconds
@@ -213,7 +218,7 @@ class _Run:
             append_rows(self.state.train_rows, [row])
 
     def _evaluate(self) -> None:
-        rows: list[EvalRow] = self.evaluator.rows(self.model, self.step)
+        rows: list[EvalRow] = self.evaluator.rows(self.learner.model, self.step)
         if not all(math.isfinite(row.loss) for row in rows):
             raise DivergedError(f"a held-out loss is not finite at step {self.step}")
         if self.team.is_first:
@@ -223,7 +228,7 @@ class _Run:
 
     def _save(self) -> None:
         progress = Progress(step=self.step, elapsed_seconds=self._elapsed())
-        checkpoint.save(self.state, progress, self.model, self.optimizer, self.team)
+        self.saver.save(progress)
         if self.step < self.config.end_step:
             self._write_status(StatusWord.RUNNING)
 

@@ -41,7 +41,7 @@ class Epochs:
 
     def _sequences(self, config: RunConfig) -> list[int]:
         """What a stage reads of each of its sources."""
-        key = config.end_step, tuple(config.weights)
+        key = config.end_step, tuple(config.shares)
         if key not in self._read:
             self._read[key] = config.source_samples()
         return self._read[key]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cpt.config import RunConfig
 from cpt.dataset_config import DatasetConfig
+from cpt.model_config import ModelConfig
 from sweeps.spec import SweepSpec
 
 
@@ -25,6 +26,19 @@ class SplitFacts:
     tokens: int
     bytes: int
     domain_tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenModel:
+    """The model that a sweep starts from.
+
+    Attributes:
+        weights: Id of its weights in the result tree, from their content.
+        model: Its shape.
+    """
+
+    weights: str
+    model: ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
 from sweeps.factors import FACTORS, Range, plain
-from sweeps.facts import DatasetFacts, data_faults
+from sweeps.facts import DatasetFacts, TakenModel, data_faults
 from sweeps.runs import RunBuilder, StageRun
 from sweeps.spec import Baseline, SweepSpec
 from sweeps.stopping import AshaStopping, rungs
@@ -55,6 +55,7 @@ class Plan:
     datasets: Mapping[str, DatasetFacts]
     trials: tuple[Trial, ...]
     states: dict[str, State]
+    taken: TakenModel | None = None
 
     def tokens(self) -> dict[str, int]:
         """Training tokens three ways.
@@ -98,7 +99,8 @@ class Plan:
                 "parameters": self.model.num_parameters,
                 **self.model.model_dump(mode="json"),
             },
-            "tokenizer": spec.tokenizer,
+            "tokenizer": spec.tokenizer_name,
+            "upstream": self._upstream_json(),
             "sequence_length": spec.sequence_length,
             "global_batch_size": spec.global_batch_size,
             "precision": spec.precision,
@@ -120,8 +122,16 @@ class Plan:
 
     def _stage_steps(self) -> list[int]:
         spec = self.spec
-        budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
+        trained = spec.upstream.token_budget if spec.checkpoint is None else 0
+        budgets = [trained or 0, *(stage.token_budget for stage in spec.stages)]
         return [spec.steps(budget) for budget in budgets]
+
+    def _upstream_json(self) -> dict[str, Any]:
+        """Where the pre-trained model comes from: null where the sweep trains it."""
+        return {
+            "checkpoint": self.spec.checkpoint,
+            "weights": None if self.taken is None else self.taken.weights,
+        }
 
     def _stopping_json(self) -> dict[str, Any]:
         """The rule, with the rungs of the longest last stage up to its final window."""
@@ -182,7 +192,7 @@ class Plan:
 
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        at_base = counts(state.first_step * config.global_batch_size, config.weights)
+        at_base = counts(state.first_step * config.global_batch_size, config.shares)
         samples = [
             total - before for total, before in zip(config.source_samples(), at_base, strict=True)
         ]
@@ -213,29 +223,33 @@ class Plan:
         return self.model.flops_per_token(self.spec.sequence_length)
 
 
-def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size: int) -> Plan:
+def make_plan(
+    spec: SweepSpec,
+    datasets: Mapping[str, DatasetFacts],
+    vocab_size: int,
+    taken: TakenModel | None = None,
+) -> Plan:
     """Lays out a sweep.
 
     Args:
         spec: What was asked for.
         datasets: Facts of the data sets that the stages name.
         vocab_size: The tokenizer's.
+        taken: The model that a sweep with a checkpoint starts from.
 
     Raises:
         ConfigError: The data do not serve: too short without permission to repeat, a vocabulary
             larger than the model's, a validation domain shorter than one sequence; a schedule
             whose phases do not fit; an axis that no trial reads; one sentence for each fault.
     """
-    faults: list[str] = []
-    model = spec.model
+    model = spec.model if taken is None else taken.model
+    assert model is not None, "a spec without a checkpoint has a model"
+    faults = _model_faults(spec, model, vocab_size)
     if model.vocab_size is None:
         model = model.model_copy(update={"vocab_size": padded_vocab_size(vocab_size)})
-    elif model.vocab_size < vocab_size:
-        faults.append(
-            f"model.vocab_size: got {model.vocab_size}; must be at least the {vocab_size} tokens "
-            f"of tokenizer '{spec.tokenizer}'; raise it, or leave it out to fit the tokenizer."
-        )
-    builder = RunBuilder(spec, model, datasets)
+    # What is too long for the model is told above; no run could be laid out with it.
+    model = model.model_copy(update={"max_sequence_length": None}) if faults else model
+    builder = RunBuilder(spec, model, datasets, taken)
     runs: dict[str, StageRun] = {}
     paths: list[tuple[Setting, int, tuple[StageRun, ...]]] = []
     unfit: dict[str, list[str]] = {}
@@ -269,7 +283,30 @@ def make_plan(spec: SweepSpec, datasets: Mapping[str, DatasetFacts], vocab_size:
         datasets=datasets,
         trials=tuple(_trial(spec, *laid_out, states) for laid_out in paths),
         states=states,
+        taken=taken,
     )
+
+
+def _model_faults(spec: SweepSpec, model: ModelConfig, vocab_size: int) -> list[str]:
+    """What the model cannot take: ids of the tokenizer, positions of a sequence."""
+    faults = []
+    if model.vocab_size is not None and model.vocab_size < vocab_size:
+        what = f"the {vocab_size} tokens of tokenizer '{spec.tokenizer_name}'"
+        faults.append(
+            f"model.vocab_size: got {model.vocab_size}; must be at least {what}; raise it, or "
+            "leave it out to fit the tokenizer."
+            if spec.checkpoint is None
+            else f"tokenizer: got '{spec.tokenizer_name}', of {vocab_size} tokens; must have at "
+            f"most the {model.vocab_size} of upstream.checkpoint; name the one it was trained with."
+        )
+    longest = model.max_sequence_length
+    if longest is not None and spec.sequence_length > longest:
+        whose = "upstream.checkpoint" if spec.checkpoint else f"model '{_preset_name(spec)}'"
+        faults.append(
+            f"sequence_length: got {spec.sequence_length}; must be at most {longest}, the "
+            f"positions that {whose} is made for (its rotary range, scaling included); shorten it."
+        )
+    return faults
 
 
 def _of_trials(labels: list[str], fault: str) -> str:
@@ -351,7 +388,7 @@ def _trial(
             "warmup_fraction": last.schedule.warmup_fraction,
             "schedule": _baseline_schedule(spec, setting),
         }
-        if last.parent is None:
+        if setting.baseline in ("downstream_only", "union"):
             factors["replay_fraction"] = None
     return Trial(
         label=with_seed(spec, setting.label, seed),
@@ -371,4 +408,5 @@ def _baseline_schedule(spec: SweepSpec, setting: Setting) -> str:
 
 
 def _preset_name(spec: SweepSpec) -> str:
-    return next((name for name, preset in PRESETS.items() if preset == spec.model), "custom")
+    named = next((name for name, preset in PRESETS.items() if preset == spec.model), "custom")
+    return spec.checkpoint or named

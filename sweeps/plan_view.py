@@ -69,7 +69,8 @@ def _table(title: str, *headings: str) -> Table:
 def _data(plan: Plan) -> Table:
     """What each stage reads, and how often the trials read it over: the least and the most."""
     spec, epochs = plan.spec, Epochs(plan).ranges()
-    budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
+    trained = spec.upstream.token_budget if spec.checkpoint is None else 0
+    budgets = [trained or 0, *(stage.token_budget for stage in spec.stages)]
     read = any(facts.train.bytes for facts in plan.datasets.values())
     optional = ("documents", "bytes\n/token", "held\nout") if read else ()
     table = _table("data", "name", "role", "stage\nsteps", "train\ntokens", "epochs", *optional)

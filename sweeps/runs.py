@@ -15,9 +15,9 @@ from cpt.model_config import ModelConfig
 from cpt.schedule_config import ScheduleConfig
 from sweeps.design import Setting, axes, reference, told_as, with_seed
 from sweeps.factors import FACTORS, ScheduleShape, scoped
-from sweeps.facts import DatasetFacts
+from sweeps.facts import DatasetFacts, TakenModel
 from sweeps.rates import Rates
-from sweeps.spec import AS_TRIAL, SweepSpec
+from sweeps.spec import AS_TRIAL, SweepSpec, Upstream
 
 Stage = Literal["upstream", "downstream", "from_scratch"]
 
@@ -45,9 +45,13 @@ class RunBuilder:
     """Stages of one sweep."""
 
     def __init__(
-        self, spec: SweepSpec, model: ModelConfig, datasets: Mapping[str, DatasetFacts]
+        self,
+        spec: SweepSpec,
+        model: ModelConfig,
+        datasets: Mapping[str, DatasetFacts],
+        taken: TakenModel | None = None,
     ) -> None:
-        self.spec, self.model, self.datasets = spec, model, datasets
+        self.spec, self.model, self.datasets, self.taken = spec, model, datasets, taken
         self.rates = Rates(spec)
         self._middle = reference(spec)
         self._built: dict[Any, StageRun] = {}
@@ -61,28 +65,34 @@ class RunBuilder:
         if setting.baseline in ("downstream_only", "union"):
             return (self._scratch(setting, seed),)
         goes_on = [*self.rates.goes_on(setting), False]
-        shape = self.rates.upstream_shape(setting)
-        runs = [self._upstream(seed, shape, anneal=not goes_on[0])]
-        schedule = runs[0].config.schedule
+        runs: list[StageRun] = []
+        schedule = None
+        if isinstance(self.spec.upstream, Upstream):
+            shape = self.rates.upstream_shape(setting)
+            runs = [self._upstream(self.spec.upstream, seed, shape, anneal=not goes_on[0])]
+            schedule = runs[0].config.schedule
         for number in range(len(self.spec.stages)):
             origin = schedule if goes_on[number] else None
             anneal = not goes_on[number + 1]
             schedule = self.rates.downstream(setting, number, origin, anneal=anneal)
-            runs.append(self._downstream(setting, seed, number, schedule, runs[-1].id))
+            parent = runs[-1].id if runs else None
+            runs.append(self._downstream(setting, seed, number, schedule, parent))
         return tuple(runs)
 
-    def _upstream(self, seed: int, shape: ScheduleShape, *, anneal: bool) -> StageRun:
+    def _upstream(
+        self, upstream: Upstream, seed: int, shape: ScheduleShape, *, anneal: bool
+    ) -> StageRun:
         key = ("upstream", seed, shape, anneal)
         if key not in self._built:
-            d0, spec = self.spec.upstream.dataset, self.spec
+            d0, spec = upstream.dataset, self.spec
             label = f"pre-training on {d0}"
-            label += f", {shape.label}" if spec.upstream.schedule.type == AS_TRIAL else ""
+            label += f", {shape.label}" if upstream.schedule.type == AS_TRIAL else ""
             label += "" if anneal or not shape.holds else ", not annealed"
             self._built[key] = self._stage_run(
                 "upstream",
                 "d0",
                 label=with_seed(spec, label, seed),
-                steps=spec.steps(spec.upstream.token_budget),
+                steps=spec.steps(upstream.token_budget),
                 schedule=self.rates.upstream(shape, anneal=anneal),
                 weights={d0: Fraction(1)},
                 held_out=[d0],
@@ -91,7 +101,12 @@ class RunBuilder:
         return self._built[key]
 
     def _downstream(
-        self, setting: Setting, seed: int, number: int, schedule: ScheduleConfig, parent: str
+        self,
+        setting: Setting,
+        seed: int,
+        number: int,
+        schedule: ScheduleConfig,
+        parent: str | None,
     ) -> StageRun:
         steps = self.rates.steps(setting, number)
         replay = self.rates.factor(setting, number, "replay_fraction")
@@ -110,6 +125,7 @@ class RunBuilder:
                 to_come=to_come,
                 seed=seed,
                 parent=parent,
+                weights_from=None if parent or self.taken is None else self.taken.weights,
                 branches=self.rates.branches(setting, number),
             )
         return self._built[key]
@@ -134,7 +150,8 @@ class RunBuilder:
     def _replayed(self, number: int, replay: Fraction) -> dict[str, Fraction]:
         """Earlier data share the replay in proportion to the tokens their stages trained on."""
         spec = self.spec
-        budgets = [spec.upstream.token_budget, *(stage.token_budget for stage in spec.stages)]
+        # One set is all that was seen before the first stage: its share does not need a budget.
+        budgets = [spec.upstream.token_budget or 1, *(stage.token_budget for stage in spec.stages)]
         seen = dict(zip(spec.stage_datasets, budgets[: number + 1], strict=False))
         whole = sum(seen.values())
         return {name: replay * Fraction(spent, whole) for name, spent in seen.items() if replay}
@@ -147,7 +164,7 @@ class RunBuilder:
             for number, stage in enumerate(spec.stages)
         }
         if setting.baseline == "union":
-            old = {spec.upstream.dataset: spec.steps(spec.upstream.token_budget)}
+            old = {spec.upstream.dataset: spec.steps(spec.upstream.token_budget or 0)}
             trained = old | trained
         steps = sum(trained.values())
         return self._stage_run(
@@ -174,6 +191,7 @@ class RunBuilder:
         seed: int,
         to_come: Iterable[str] = (),
         parent: str | None = None,
+        weights_from: str | None = None,
         branches: bool = False,
     ) -> StageRun:
         spec, evaluation = self.spec, self.spec.evaluation
@@ -197,12 +215,16 @@ class RunBuilder:
                 tokens_per_dataset=evaluation.tokens_per_dataset,
             ),
             parent=parent,
+            weights=weights_from,
             optimizer=spec.optimizer,
             seed=seed,
             precision=spec.precision,
             micro_batch_size=spec.micro_batch_size,
             checkpoint_interval_steps=spec.checkpoint_interval_steps,
             log_interval_steps=spec.log_interval_steps,
+            compile=spec.compile,
+            activation_checkpointing=spec.activation_checkpointing,
+            replicas=spec.resources.replicas,
         )
         keep = None
         if branches:

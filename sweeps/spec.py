@@ -13,6 +13,8 @@ from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, Schedul
 from sweeps.stopping import AshaStopping, NoStopping
 
 Baseline = Literal["no_rewarm", "no_redecay", "downstream_only", "union"]
+CHECKPOINT_FIELD = "upstream.checkpoint"
+"""How refusals call the model that a sweep starts from."""
 AS_TRIAL = "as_trial"
 """Upstream's schedule where every trial brings its own, so that schedules can be compared from the
 first step of pre-training on."""
@@ -87,6 +89,49 @@ class Upstream(Frozen):
     schedule: UpstreamSchedule
 
 
+class TakenUpstream(Frozen):
+    """A model that was pre-trained elsewhere, shared by all trials.
+
+    Attributes:
+        checkpoint: A Hugging Face model directory or a hub id: the weights and the model's shape.
+        dataset: D0, a name below `datasets`: what it was trained on, or the nearest to it.
+        token_budget: How many tokens it was trained on; needed by the baseline union, and by replay
+            in a second stage, which parts between data sets by it.
+        max_lr: The peak of its pre-training.
+        min_lr_fraction: The floor it came down to, as a share of the peak.
+        warmup_fraction: Of the baselines from random weights, which are trained as it was.
+    """
+
+    checkpoint: str
+    dataset: str
+    token_budget: Count | None = None
+    max_lr: Positive
+    min_lr_fraction: UnitShare = 0.1
+    warmup_fraction: UnitShare = 0.01
+
+    @property
+    def schedule(self) -> UpstreamSchedule:
+        """How it was trained, as far as is known: its rate came down at the end."""
+        return UpstreamSchedule(
+            type="cosine",
+            max_lr=self.max_lr,
+            min_lr_fraction=self.min_lr_fraction,
+            warmup_fraction=self.warmup_fraction,
+        )
+
+
+def _trained_or_taken(value: object) -> str:
+    if isinstance(value, TakenUpstream) or (isinstance(value, dict) and "checkpoint" in value):
+        return "taken"
+    return "trained"
+
+
+TrainedOrTaken = Annotated[
+    Annotated[Upstream, Tag("trained")] | Annotated[TakenUpstream, Tag("taken")],
+    Discriminator(_trained_or_taken),
+]
+
+
 class Downstream(Frozen):
     """One stage of continued pre-training, what the axes vary.
 
@@ -142,9 +187,17 @@ Stopping = Annotated[NoStopping | AshaStopping, Field(discriminator="type")]
 
 
 class Resources(Frozen):
-    """What one state is trained on; recorded, never part of its identity."""
+    """What one state is trained on; recorded, never part of its identity.
+
+    Attributes:
+        workers: Processes that train one state together.
+        replicas: Groups of workers that each hold the whole model, sharded inside a group.
+        cpus_per_worker: Threads.
+        gpus_per_worker: Of Ray's; a share of one lets several workers use it.
+    """
 
     workers: Count = 1
+    replicas: Count = 1
     cpus_per_worker: Count = 1
     gpus_per_worker: NotNegative = 0.0
 
@@ -168,17 +221,19 @@ class SweepSpec(Frozen):
 
     name: Annotated[str, AfterValidator(_slug)]
     storage: Annotated[str, AfterValidator(_local_path)] = "results"
-    model: Annotated[ModelConfig, BeforeValidator(_model)]
-    tokenizer: str = "bytes"
+    model: Annotated[ModelConfig | None, BeforeValidator(_model)] = None
+    tokenizer: str | None = None
     sequence_length: Count
     global_batch_size: Count
     precision: Literal["fp32", "bf16"] = "fp32"
     micro_batch_size: Count | None = None
+    compile: Literal["auto", "always", "never"] = "auto"
+    activation_checkpointing: bool = False
     checkpoint_interval_steps: Count = 1000
     log_interval_steps: Count = 1
     shortest_shared_steps: Count = 100
     datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
-    upstream: Upstream
+    upstream: TrainedOrTaken
     downstream: OneStageOrSeveral
     optimizer: OptimizerConfig = OptimizerConfig()
     evaluation: Evaluation = Evaluation()
@@ -201,6 +256,16 @@ class SweepSpec(Frozen):
     def steps(self, token_budget: int) -> int:
         """Optimizer updates that a budget pays for."""
         return token_budget // self.tokens_per_step
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The model that the sweep starts from; None: it trains one."""
+        return self.upstream.checkpoint if isinstance(self.upstream, TakenUpstream) else None
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer: where none is named that of the checkpoint, else bytes."""
+        return self.tokenizer or self.checkpoint or "bytes"
 
     @property
     def stages(self) -> tuple[Downstream, ...]:

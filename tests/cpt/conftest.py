@@ -1,10 +1,12 @@
 """Real corpora where they lie beside the checkout, and a world small enough to train in."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from cpt.config import RunConfig
 from cpt.corpus import build
@@ -12,6 +14,24 @@ from cpt.dataset_config import DatasetConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree
 from cpt.tokenizer import load_tokenizer
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums are the same bits only where they are cut alike; and threads would only wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def quiet_transformers(one_thread: None) -> None:
+    """Progress bars and notices are no part of a test."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +114,13 @@ def tiny_stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         store = build(dataset, "train", load_tokenizer("bytes"), tree, f"datasets.{name}")
         corpora[name] = store.meta.corpus_id
     return tree.storage, corpora
+
+
+@pytest.fixture(scope="session")
+def shared_world(tiny_stores: tuple[Path, dict[str, str]]) -> TinyWorld:
+    """What `tiny` is, for fixtures that many tests share; train in a tree `beside` it."""
+    storage, corpora = tiny_stores
+    return TinyWorld(ResultTree(storage), corpora)
 
 
 @pytest.fixture

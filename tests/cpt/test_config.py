@@ -227,6 +227,7 @@ CHANGES = [
     {"evaluation__final_window_steps": 50},
     {"evaluation__final_window_interval_steps": 5},
     {"parent": None},
+    {"parent": None, "weights": "0123456789abcdef"},
     {"parent": "steps500-seed1-0123456789ab"},
     {"optimizer__betas": [0.9, 0.99]},
     {"optimizer__eps": 1e-6},
@@ -251,6 +252,7 @@ def test_every_field_is_known_to_determine_the_numbers_or_not_to():
     touched = {path.split("__")[0] for changes in CHANGES for path in changes}
     recorded_only = {
         "label", "base", "micro_batch_size", "checkpoint_interval_steps", "log_interval_steps",
+        "compile", "activation_checkpointing", "replicas",
     }  # fmt: skip
     assert touched | recorded_only == set(RunConfig.model_fields)
 
@@ -288,7 +290,7 @@ def test_the_samples_of_each_source():
 
 
 def test_weights_are_exact():
-    assert run().weights == [F(1, 20), F(19, 20)]
+    assert run().shares == [F(1, 20), F(19, 20)]
 
 
 def test_lr_is_that_of_the_schedule():

@@ -11,6 +11,7 @@ from cpt.records import (
     ResultTree,
     Status,
     StatusWord,
+    TaskRow,
     TrainRow,
     append_rows,
     current_rows,
@@ -50,6 +51,7 @@ def test_where_everything_lies():
         state.status,
         state.train_rows,
         state.eval_rows,
+        state.task_rows,
         state.checkpoint(4000),
         sweep.spec,
         sweep.plan,
@@ -62,6 +64,7 @@ def test_where_everything_lies():
         "/r/states/steps10-seed0-ab/status.json",
         "/r/states/steps10-seed0-ab/train.jsonl",
         "/r/states/steps10-seed0-ab/eval.jsonl",
+        "/r/states/steps10-seed0-ab/tasks.jsonl",
         "/r/states/steps10-seed0-ab/checkpoints/step_00004000",
         "/r/sweeps/german/sweep.yaml",
         "/r/sweeps/german/plan.json",
@@ -76,6 +79,10 @@ def test_the_columns_of_the_rows_are_the_contract():
     ]  # fmt: skip
     assert list(EvalRow.__dataclass_fields__) == [
         "step", "tokens", "dataset", "domain", "loss", "bits_per_byte", "num_tokens",
+    ]  # fmt: skip
+    assert list(TaskRow.__dataclass_fields__) == [
+        "step", "task", "metric", "filter", "value", "stderr", "higher_is_better", "num_fewshot",
+        "num_samples", "limit", "group", "task_version", "harness",
     ]  # fmt: skip
 
 

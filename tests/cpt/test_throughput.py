@@ -1,5 +1,7 @@
 """Throughput of one worker: measured on real updates, and nothing left behind."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -28,6 +30,16 @@ def test_measuring_writes_nothing(tiny):
     before = sorted(tiny.tree.storage.rglob("*"))
     measure(tiny.config(), share=2, threads=1, seconds=0.05)
     assert sorted(tiny.tree.storage.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+def test_compiling_is_not_taken_for_training(tiny, monkeypatch, tmp_path):
+    """It takes seconds, and these updates milliseconds."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    found = measure(tiny.config(compile="always"), share=4, threads=1, seconds=0.2)
+    assert (found.sequences, found.steps > 5) == (4, True)
+    assert found.tokens_per_second > 1_000
 
 
 @pytest.mark.slow

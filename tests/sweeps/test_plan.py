@@ -289,7 +289,7 @@ def test_no_redecay_re_warms_and_stays():
 def test_continued_baselines_replay_as_the_centre_does():
     planned = plan(baselines=["no_rewarm", "no_redecay"])
     for name in ("no_rewarm", "no_redecay"):
-        assert state(planned, name).config.weights == [F(1, 4), F(3, 4)]
+        assert state(planned, name).config.shares == [F(1, 4), F(3, 4)]
         assert state(planned, name).config.parent == state(planned, "center").config.parent
 
 
@@ -304,7 +304,7 @@ def test_union_starts_from_random_weights_with_both_budgets_and_exact_shares():
     found = state(plan(baselines=["union"]), "union")
     assert (found.stage, found.config.parent) == ("from_scratch", None)
     assert found.config.token_budget == 600
-    assert found.config.weights == [F(2, 3), F(1, 3)]
+    assert found.config.shares == [F(2, 3), F(1, 3)]
     assert found.config.source_samples() == [400, 200]
 
 
