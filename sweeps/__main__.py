@@ -19,8 +19,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, SweepDir
+from cpt.records import ResultTree, StateDir, SweepDir
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
 from sweeps.cost import Tariff, costs, given_tariff
@@ -28,7 +29,8 @@ from sweeps.declared import declared_plan
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
-from sweeps.spec import SweepSpec
+from sweeps.scores import score_table, states_to_score
+from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
 from sweeps.store import find, set_aside, tree_of
 from sweeps.sweep_file import load
 from sweeps.words import counted
@@ -41,6 +43,14 @@ class Exit(enum.IntEnum):
     FAILED = 1
     REFUSED = 2
     INTERRUPTED = 75
+
+
+class FloatType(enum.StrEnum):
+    """What exported weights are stored in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 app = typer.Typer(
@@ -95,7 +105,7 @@ def plan(
     """Show every trial and state and what they cost; starts nothing."""
     spec, _ = load(spec_file, overrides or ())
     say = _silent if as_json else _say
-    planned = declared_plan(spec) if unpacked else _prepared(spec, say)
+    planned = declared_plan(spec, _taken_model(spec)) if unpacked else _prepared(spec, say)
     tariff = _measured(planned, say) if measured else given_tariff(spec)
     reckoned = costs(planned, tariff)
     if as_json:
@@ -160,10 +170,102 @@ def report(target: SpecOrDir) -> None:
     _report(_sweep_dir(target))
 
 
+@app.command()
+def export(
+    state: Annotated[
+        Path, typer.Argument(metavar="STATE", help="The folder of a state, below <storage>/states.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; a new folder.")],
+    dtype: Annotated[FloatType, typer.Option(help="To store the weights in.")] = FloatType.FLOAT32,
+) -> None:
+    """Write a trained state as a Hugging Face model that transformers loads."""
+    with _extra("train"):
+        import torch
+
+        from cpt.hub_state import export_state
+    for sentence in export_state(StateDir(state.resolve()), folder, getattr(torch, dtype)):
+        err.print(sentence, markup=False, soft_wrap=True)
+    out.print(f"wrote {folder}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STATE_OR_SWEEP",
+            help="A state's folder, <storage>/states/<id>; or a sweep's file or folder: every "
+            "trial's last state, and what trials start from.",
+        ),
+    ],
+    tasks: Annotated[
+        str, typer.Option(metavar="A,B", help="Tasks, groups or tags of lm-evaluation-harness.")
+    ],
+    include_path: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder with tasks of your own.")
+    ] = None,
+    num_fewshot: Annotated[
+        int | None,
+        typer.Option(min=0, help="Solved examples before each question; default: the task's own."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many documents of each task.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
+) -> None:
+    """Score complete states on downstream tasks; the report shows the scores."""
+    if not target.exists():
+        raise ConfigError([f"{target} does not exist; name a state's folder or a sweep."])
+    sweep = None if _is_state(target) else _sweep_dir(target)
+    states = [StateDir(target.resolve())] if sweep is None else states_to_score(sweep)
+    if not states:
+        raise ConfigError([f"{target} has no complete state yet; only those can be scored."])
+    # Imported here: the harness and torch take seconds, and no other command needs them.
+    with _extra("eval"):
+        from cpt.hub_state import complete_config
+        from cpt.tasks import TaskError, TaskSuite
+
+        for state in states:
+            complete_config(state)
+        try:
+            suite = TaskSuite(
+                [name for name in tasks.split(",") if name],
+                include_path=include_path,
+                num_fewshot=num_fewshot,
+                limit=limit,
+                batch_size=batch_size,
+            )
+        except TaskError as error:
+            err.print(f"failed: {error}", markup=False, soft_wrap=True)
+            raise typer.Exit(Exit.FAILED) from error
+        for number, state in enumerate(states, 1):
+            place = f"{number} of {len(states)}: " if len(states) > 1 else ""
+            _say(f"{place}{state.path.name}")
+            out.print(score_table(suite.score(state)))
+    if sweep is None:
+        _say(f"written to {states[0].task_rows}; rewarm report shows them")
+    else:
+        _report(sweep)
+
+
+def _is_state(target: Path) -> bool:
+    """Whether what was named is meant as a state's folder rather than a sweep."""
+    return target.is_dir() and not SweepDir(target).plan.is_file()
+
+
 def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
     with _extra("train"):
         from sweeps.prepare import prepare
     return prepare(spec, tree_of(spec), say)
+
+
+def _taken_model(spec: SweepSpec) -> ModelConfig | None:
+    """The shape of the checkpoint that a sweep starts from."""
+    if spec.checkpoint is None:
+        return None
+    with _extra("train"):
+        from cpt.hub_config import locate, read_model
+    return read_model(locate(spec.checkpoint, CHECKPOINT_FIELD), CHECKPOINT_FIELD)
 
 
 def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:

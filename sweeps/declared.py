@@ -6,16 +6,21 @@ those of such a plan are provisional.
 
 from collections.abc import Mapping
 
+from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
 
 
-def declared_plan(spec: SweepSpec) -> Plan:
+def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     """Plans with the declared sizes of the training data.
 
     Validation sets count as large enough for every evaluation, in one domain.
+
+    Args:
+        spec: What was asked for.
+        model: That of the checkpoint, where the sweep starts from one.
 
     Raises:
         ConfigError: A size or the vocabulary is not declared, or does not serve; one sentence for
@@ -26,14 +31,17 @@ def declared_plan(spec: SweepSpec) -> Plan:
         for name in spec.stage_datasets
         if spec.datasets[name].tokens is None
     ]
-    vocab_size = spec.model.vocab_size
+    shape = model or spec.model
+    assert shape is not None, "a spec without a checkpoint has a model"
+    vocab_size = shape.vocab_size
     if vocab_size is None:
         faults.append(
             "model.vocab_size is missing; --unpacked reads no tokenizer that could tell it."
         )
     if faults or vocab_size is None:
         raise ConfigError(faults)
-    return make_plan(spec, declared_facts(spec), vocab_size)
+    taken = None if model is None else TakenModel(weights="unpacked", model=model)
+    return make_plan(spec, declared_facts(spec), vocab_size, taken)
 
 
 def declared_facts(spec: SweepSpec) -> Mapping[str, DatasetFacts]:

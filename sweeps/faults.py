@@ -7,17 +7,23 @@ from collections.abc import Iterator
 
 from cpt.parsing import nearest, shown
 from sweeps.factors import FACTORS, HOLDING, Range, StageAxes, plain
-from sweeps.spec import SweepSpec
+from sweeps.spec import SweepSpec, TakenUpstream, Upstream
 
 
 def spec_faults(spec: SweepSpec) -> Iterator[str]:
     """A sentence for each fault."""
+    yield from _model_faults(spec)
     yield from _dataset_faults(spec)
     yield from _budget_faults(spec)
     if spec.global_batch_size % spec.resources.workers:
         yield (
             f"global_batch_size: got {spec.global_batch_size}; must be a multiple of "
             f"resources.workers, {spec.resources.workers}."
+        )
+    if spec.resources.workers % spec.resources.replicas:
+        yield (
+            f"resources.replicas: got {spec.resources.replicas}; must divide resources.workers, "
+            f"{spec.resources.workers}."
         )
     yield from _design_faults(spec)
     yield from _axis_faults(spec, "axes", spec.axes)
@@ -27,6 +33,24 @@ def spec_faults(spec: SweepSpec) -> Iterator[str]:
     repeated = {name for name in spec.baselines if spec.baselines.count(name) > 1}
     for baseline in sorted(repeated):
         yield f"baselines: got {shown(baseline)} twice; name it once."
+
+
+def _model_faults(spec: SweepSpec) -> Iterator[str]:
+    """A sweep trains a model or takes one; some of what it may ask needs to know how it began."""
+    if not isinstance(spec.upstream, TakenUpstream):
+        if spec.model is None:
+            yield "model is missing; name a preset or its fields, or take an upstream.checkpoint."
+        return
+    if spec.model is not None:
+        yield "model: must be left out: upstream.checkpoint has one."
+    if spec.upstream.token_budget is None:
+        why = None
+        if "union" in spec.baselines:
+            why = "the baseline union trains on as many tokens of the old data"
+        elif len(spec.stages) > 1:
+            why = "later stages share replay between data sets in proportion to it"
+        if why is not None:
+            yield f"upstream.token_budget is missing; {why}: say how many the checkpoint saw."
 
 
 def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
@@ -59,7 +83,9 @@ def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
 
 
 def _budget_faults(spec: SweepSpec) -> Iterator[str]:
-    wanted = {"upstream.token_budget": spec.upstream.token_budget}
+    wanted = {}
+    if isinstance(spec.upstream, Upstream):
+        wanted["upstream.token_budget"] = spec.upstream.token_budget
     for number, stage in enumerate(spec.stages):
         field = spec.stage_field(number)
         wanted[f"{field}.token_budget"] = stage.token_budget

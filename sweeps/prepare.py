@@ -4,35 +4,38 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cpt.corpus import TokenStore, build
 from cpt.dataset_config import FILE_FORMATS, DatasetConfig
+from cpt.hub_config import locate, read_model
 from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, write_json, write_text
 from cpt.sources import Split, files
 from cpt.tokenizer import Tokenizer, load_tokenizer
 from sweeps.cost import costs, given_tariff
-from sweeps.facts import DatasetFacts, SplitFacts
+from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.plan_json import plan_json
-from sweeps.spec import SweepSpec
+from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
 
 
 def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Plan:
-    """Packs the token stores of a sweep, where they do not exist yet, and plans it.
+    """Packs the token stores of a sweep, takes its model, where they do not exist yet, and plans.
 
     Args:
         spec: What was asked for.
-        tree: Receives the token stores.
+        tree: Receives the token stores, and a copy of the model.
         say: Told of work that takes a while.
 
     Raises:
-        ConfigError: The data or the tokenizer do not serve; one sentence for each fault.
+        ConfigError: The model, the data or the tokenizer do not serve; one sentence for each fault.
     """
-    tokenizer = load_tokenizer(spec.tokenizer)
+    taken = None if spec.checkpoint is None else take(spec.checkpoint, tree, say)
+    tokenizer = load_tokenizer(spec.tokenizer_name)
     datasets: dict[str, DatasetFacts] = {}
     faults: list[str] = []
     for name in spec.stage_datasets:
@@ -43,7 +46,36 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     faults = faults or _leaks(spec)
     if faults:
         raise ConfigError(faults)
-    return make_plan(spec, datasets, tokenizer.vocab_size)
+    return make_plan(spec, datasets, tokenizer.vocab_size, taken)
+
+
+def take(checkpoint: str, tree: ResultTree, say: Callable[[str], None]) -> TakenModel:
+    """Copies a model into the result tree, named by what its weights are.
+
+    Args:
+        checkpoint: A Hugging Face model directory or a hub id.
+        tree: Where every worker will find it, also once the original is gone.
+        say: Told what was found.
+
+    Raises:
+        ConfigError: It cannot be found, or is not a model that can be trained here.
+    """
+    # Imported here: torch takes seconds, and a sweep that trains its own model needs none to plan.
+    from cpt import hub
+    from cpt.hub_export import published
+
+    folder = locate(checkpoint, CHECKPOINT_FIELD)
+    model = read_model(folder, CHECKPOINT_FIELD)
+    hub.check(folder, model, CHECKPOINT_FIELD)
+    name = hub.fingerprint(folder, model)[:16]
+    copy = tree.weights(name)
+    if not copy.exists():
+        with published(copy) as aside:
+            for file in folder.iterdir():
+                if file.suffix in (".json", ".safetensors"):
+                    shutil.copyfile(file, aside / file.name)
+    say(f"{checkpoint}: {model.family}, {model.num_parameters:,} parameters, weights {name}")
+    return TakenModel(weights=name, model=model)
 
 
 def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
