@@ -1,6 +1,6 @@
 """From files to tables: a sweep's plan and whatever its states have written so far.
 
-A `Sweep` holds four tables that every measure and figure reads. Nothing is computed here but what
+A `Sweep` holds five tables that every measure and figure reads. Nothing is computed here but what
 belongs to reading: which rows make a state's curve (`analysis.state_files`), and which data set of
 the sweep they speak of. States are shared between sweeps and know a data set by the name that the
 first sweep gave it, so rows are matched by the id of the held-out corpus, never by name.
@@ -14,7 +14,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.state_files import StateFolders
-from cpt.records import EvalRow, ResultTree, Status, StatusWord, SweepDir, TrainRow, read_json
+from cpt.records import (
+    EvalRow,
+    ResultTree,
+    Status,
+    StatusWord,
+    SweepDir,
+    TaskRow,
+    TrainRow,
+    read_json,
+)
 
 PLAN_VERSION = 2
 PENDING = "pending"
@@ -22,6 +31,7 @@ PENDING = "pending"
 
 TRAIN_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TrainRow))]
 EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
+TASK_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TaskRow))]
 PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
 
 
@@ -49,11 +59,14 @@ class Sweep:
             `base` (state of the same stage that it goes on from; empty: none), `status`,
             `reason`, `step`, `ended_by_rule` (whether this sweep's own stopping rule ended it),
             `gap` (evaluations up to this step may be missing, since a base's
-            folder is; 0: none are), `final_window_steps` (NaN before it has a configuration).
+            folder is; 0: none are), `final_window_steps` (NaN before it has a configuration),
+            `tasks_damage` (why its scores on downstream tasks cannot be read; empty: they can).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
             whole set. Losses in nats per token. Every state has the rows of its whole stage.
         train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
+        tasks: One row a score on a downstream task: `state`, then the columns of
+            `records.TaskRow`; None where the row has none.
     """
 
     plan: Mapping[str, Any]
@@ -61,6 +74,7 @@ class Sweep:
     states: pd.DataFrame
     evals: pd.DataFrame
     train: pd.DataFrame
+    tasks: pd.DataFrame
 
     @property
     def axes(self) -> list[str]:
@@ -133,6 +147,7 @@ def load_sweep(sweep_dir: Path) -> Sweep:
             [{"state": state, **row} for state in states.index for row in folders.train(state)],
             columns=TRAIN_COLUMNS,
         ),
+        tasks=_tasks(states, folders),
     )
 
 
@@ -157,6 +172,7 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
             "final_window_steps": (
                 float("nan") if config is None else config.evaluation.final_window_steps
             ),
+            "tasks_damage": files.tasks_damage,
         }
         if status is not None and not files.damage:
             row |= {"status": status.status.value, "reason": status.reason, "step": status.step}
@@ -245,6 +261,12 @@ def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
     named = once.astype({"corpus": object}).merge(planned, on="corpus")
     named["dataset"] = named["planned"]
     return named[EVAL_COLUMNS]
+
+
+def _tasks(states: pd.DataFrame, folders: StateFolders) -> pd.DataFrame:
+    rows = [{"state": state, **row} for state in states.index for row in folders.files(state).tasks]
+    # Plain JSON values: a None must not turn its neighbours into floats.
+    return pd.DataFrame(rows, columns=TASK_COLUMNS, dtype=object)
 
 
 def _datasets_by_role(plan: Mapping[str, Any]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from analysis.measures import csv_table, trial_table
 from analysis.plane import new_losses
 from analysis.question import question
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
+from analysis.tasks import task_section
 from analysis.whole_path import path_chart
 from cpt.records import StatusWord, SweepDir, write_text
 
@@ -78,6 +79,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         settings=tables.settings_summary(sweep, settings, center),
         several_seeds=trials["seed"].nunique() > 1,
         trials=tables.trials_table(sweep, trials, settings, center),
+        tasks=task_section(sweep, trials, center),
         path=path_chart(sweep, trials, center),
         matrices=matrices,
         unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
@@ -89,6 +91,8 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
         rates=rates,
         pretraining=charts.pretraining_chart(sweep),
+        # Plans of sweeps that train their model, written before there were others, do not say so.
+        checkpoint=sweep.plan.get("upstream", {}).get("checkpoint"),
         datasets=tables.datasets_table(sweep.plan),
         states=tables.states_table(sweep),
         facts=_facts(sweep),

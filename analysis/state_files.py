@@ -27,6 +27,7 @@ from cpt.records import (
     EvalRow,
     ResultTree,
     StatusWord,
+    TaskRow,
     TrainRow,
     current_rows,
     read_json,
@@ -83,6 +84,8 @@ class StateFiles:
         evaluated: Whether the evaluations and the names of their sets can be read.
         evals: The folder's own current rows, each with `corpus`, the id of its held-out set.
         train: The folder's own current rows.
+        tasks: The folder's current scores on downstream tasks.
+        tasks_damage: Why those cannot be read; the state is not damaged by that.
     """
 
     configuration: Configuration | None
@@ -91,6 +94,8 @@ class StateFiles:
     evaluated: bool
     evals: list[Row]
     train: list[Row]
+    tasks: list[Row]
+    tasks_damage: str
 
 
 class StateFolders:
@@ -163,6 +168,7 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
     status, broken_status = _parsed(folder.status, StatusFile)
     evals, broken_evals = _own_rows(folder.eval_rows, EvalRow, _eval_key)
     train, broken_train = _own_rows(folder.train_rows, TrainRow, _train_key)
+    tasks, broken_tasks = _own_rows(folder.task_rows, TaskRow, _task_key)
     held_out = {}
     if configuration is not None:
         evaluation = configuration.evaluation
@@ -180,6 +186,8 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
             if row["dataset"] in held_out
         ],
         train=train,
+        tasks=tasks,
+        tasks_damage=f"states/{state}/{broken_tasks}" if broken_tasks else "",
     )
 
 
@@ -198,7 +206,7 @@ def _parsed(path: Path, shape: type[Shape]) -> tuple[Shape | None, str]:
 
 
 def _own_rows(
-    path: Path, shape: type[EvalRow | TrainRow], key: Callable[[Row], Hashable]
+    path: Path, shape: type[EvalRow | TrainRow | TaskRow], key: Callable[[Row], Hashable]
 ) -> tuple[list[Row], str]:
     """The current rows of a file, those left out that lack a column; and what is wrong with it."""
     columns = {field.name for field in dataclasses.fields(shape)}
@@ -217,3 +225,7 @@ def _train_key(row: Row) -> Hashable:
 
 def _eval_key(row: Row) -> Hashable:
     return row["step"], row["dataset"], row["domain"]
+
+
+def _task_key(row: Row) -> Hashable:
+    return row["task"], row["metric"], row["filter"], row["num_fewshot"], row["limit"]

@@ -1,6 +1,6 @@
 """The report's tables: from data frames to cells with a text, a value to sort by, and a role."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: headings, whether each column holds numbers, and rows of (class, cells)."""
+    """A table: headings, whether each column holds numbers, and rows of (class, cells).
+
+    `notes` are second, quieter lines of the headings, one each, or none at all.
+    """
 
     headings: list[str]
     numeric: list[bool]
     rows: list[tuple[str, list[Cell]]]
+    notes: Sequence[str] = ()
 
 
 def number(text: str, value: Any, role: str = "") -> Cell:
