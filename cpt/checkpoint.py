@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
@@ -28,6 +31,8 @@ from torch.distributed.checkpoint.state_dict import (
 from cpt.learner import Learner
 from cpt.parallel import Workers
 from cpt.records import CHECKPOINTS_KEPT, StateDir, StatusWord, read_json
+
+_FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +149,12 @@ class Saver:
 
 
 def load(state: StateDir, step: int, learner: Learner, team: Workers) -> Progress:
-    """Resumes: weights, optimizer state and step, whatever number of workers wrote them."""
+    """Resumes: weights, optimizer state and step, whatever number of workers wrote them.
+
+    Raises:
+        ValueError: It is the checkpoint of a model of another shape.
+    """
+    _check_shapes(state.checkpoint(step), learner.model)
     tensors = _tensors(learner)
     with _quietly_alone():
         dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
@@ -159,12 +169,33 @@ def load_weights(state: StateDir, model: nn.Module, team: Workers) -> None:
 
     Raises:
         FileNotFoundError: That state is not complete.
+        ValueError: Its model is of another shape.
     """
     step = last_step(state)
+    _check_shapes(state.checkpoint(step), model)
     tensors = {"model": get_model_state_dict(model)}
     with _quietly_alone():
         dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
     set_model_state_dict(model, tensors["model"])
+
+
+def _check_shapes(folder: Path, model: nn.Module) -> None:
+    """Refuses a checkpoint whose weights are not those of this model, each by name and shape."""
+    stored = {
+        name.removeprefix("model."): tuple(entry.size)
+        for name, entry in FileSystemReader(folder).read_metadata().state_dict_metadata.items()
+        if name.startswith("model.") and isinstance(entry, TensorStorageMetadata)
+    }
+    wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    faults = [
+        f"{name} is {stored.get(name, 'missing')} there and {wanted.get(name, 'not')} in the model"
+        for name in sorted(stored.keys() | wanted.keys())
+        if stored.get(name) != wanted.get(name)
+    ]
+    if faults:
+        shown = "; ".join(faults[:_FAULTS_SHOWN])
+        more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        raise ValueError(f"{folder} is the checkpoint of another model: {shown}{more}")
 
 
 def _tensors(learner: Learner) -> dict[str, Any]:

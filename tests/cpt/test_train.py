@@ -367,6 +367,19 @@ def test_a_resumed_state_keeps_the_names_of_its_first_attempt(tiny) -> None:
     assert recorded["micro_batch_size"] == 2
 
 
+def test_a_parent_of_another_shape_is_an_error(tiny) -> None:
+    parent = tiny.config()
+    train(parent, tiny.tree)
+    wider = parent.model.model_dump() | {"intermediate_size": 48, "tied": True}
+    child = tiny.config(parent=parent.state_id, model=wider)
+    with pytest.raises(ValueError, match="is the checkpoint of another model") as refused:
+        train(child, tiny.tree)
+    told = str(refused.value)
+    assert "embed_out.weight is (320, 16) there and not in the model" in told
+    assert "layers.0.mlp.dense_4h_to_h.weight is (16, 64) there and (16, 48) in the model" in told
+    assert told.endswith("; and 2 more")
+
+
 def test_an_unfinished_parent_is_an_error(tiny) -> None:
     parent = tiny.config()
     write_config(tiny.tree, parent)

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from cpt.hub_export import export
 from cpt.model import GPT, initial_weights
@@ -26,6 +28,9 @@ def taken(folder: Path, sweep: Callable[..., str], content: dict[str, Any]) -> C
     model = GPT(shape)
     fill(model, initial_weights(model, 0))
     export(shape, model.named_parameters(), folder / "model", dtype=torch.float32)
+    words = Tokenizer(WordLevel({f"w{n}": n for n in range(399)}, unk_token="w0"))
+    words.add_special_tokens(["<|endoftext|>"])
+    words.save(str(folder / "words.json"))
     del content["model"]
     content |= {"tokenizer": "bytes"}
 
@@ -53,6 +58,11 @@ def test_the_model_is_copied_and_only_the_later_stages_are_planned(rewarm, taken
         (
             {"sequence_length": 32},
             "sequence_length: got 32; must be at most 16, the positions that upstream.checkpoint",
+        ),
+        (
+            {"tokenizer": "words.json"},
+            "tokenizer: got 'words.json', of 400 tokens; must have at most the 320 of "
+            "upstream.checkpoint",
         ),
         ({"model": "gpt-1m"}, "model: must be left out: upstream.checkpoint has one."),
         ({"baselines": ["union"]}, "upstream.token_budget is missing; the baseline union"),
