@@ -1,10 +1,12 @@
 """What a data set is called and which of its columns are read; `cpt.sources` reads it."""
 
-from typing import Self
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from cpt.parsing import Count, Frozen, nearest
+from cpt.parsing import Count, ExactPositive, ExactShare, Frozen, nearest
 
 LOCAL_CORPORA = ("local:python-prose", "local:python-code")
 """Real text that every machine with Python has: docstrings, and the standard library's source."""
@@ -13,19 +15,21 @@ FILE_FORMATS = ("arrow", "csv", "json", "parquet", "text")
 """Formats whose files are named in `train` and `validation`."""
 
 
-class DatasetConfig(Frozen):
-    """Any text data set: what `datasets.load_dataset` reads from disk, or a `local:` corpus.
+class SourceConfig(Frozen):
+    """One place that text comes from: what `datasets.load_dataset` reads, or a `local:` corpus.
 
     Attributes:
         path: json | parquet | text | csv | arrow with files below; a directory or hub id with
             split names below; or `local:python-prose` | `local:python-code`, which need neither.
         train: File, list of files or split; may hold globs where it names files.
         validation: Likewise; held out, never trained on.
+        validation_share: In place of `validation`: this share of the documents of `train`, chosen
+            by a hash of their text, is held out.
         text: Column that holds the text.
         domain: Column that names each document's domain; None where there is one domain.
         name: Configuration of a directory or hub data set.
         revision: Revision of a hub data set.
-        repeat: Training may read it more than once; False refuses a budget beyond one epoch.
+        streaming: A hub data set or directory is read as it arrives, without a copy on this disk.
         tokens: Training tokens it holds, for a plan where the data are not at hand; packed data
             are counted instead. Determines nothing.
     """
@@ -33,11 +37,12 @@ class DatasetConfig(Frozen):
     path: str
     train: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
+    validation_share: ExactShare | None = None
     text: str = "text"
     domain: str | None = None
     name: str | None = None
     revision: str | None = None
-    repeat: bool = False
+    streaming: bool = False
     tokens: Count | None = None
 
     @field_validator("train", "validation", mode="before")
@@ -53,10 +58,23 @@ class DatasetConfig(Frozen):
                     f"path {self.path!r} must be one of {', '.join(LOCAL_CORPORA)}"
                     f"{nearest(self.path, LOCAL_CORPORA)}"
                 )
-            if self.train or self.validation:
-                raise ValueError(f"{self.path} splits itself; leave out train and validation")
+            if self.train or self.validation or self.validation_share is not None:
+                raise ValueError(
+                    f"{self.path} splits itself; leave out train, validation and validation_share"
+                )
+        elif self.validation_share is not None:
+            if self.validation or not self.train:
+                raise ValueError(
+                    "validation_share cuts validation out of train; name train, and leave "
+                    "validation out"
+                )
+            if self.validation_share == 0:
+                raise ValueError("validation_share must be above 0")
         elif not self.train or not self.validation:
-            raise ValueError("train and validation must name files or splits")
+            raise ValueError(
+                "train and validation must name files or splits; validation_share in place of "
+                "validation cuts one out of train"
+            )
         if self.path.startswith("local:") or self.path in FILE_FORMATS:
             for field in ("name", "revision"):
                 if (value := getattr(self, field)) is not None:
@@ -64,4 +82,87 @@ class DatasetConfig(Frozen):
                         f"{field} {value!r} must be left out: {self.path} has none, only a hub "
                         "data set or a directory has"
                     )
+            if self.streaming:
+                raise ValueError(
+                    f"streaming must be left out: {self.path} is always read as it comes, only a "
+                    "hub data set or a directory may be copied first"
+                )
         return self
+
+
+class WeightedSource(SourceConfig):
+    """One of several sources of a data set.
+
+    Attributes:
+        weight: Its share of the data set's training samples; weights need not sum to one.
+    """
+
+    weight: ExactPositive
+
+
+class DatasetConfig(SourceConfig):
+    """A data set of one source.
+
+    Attributes:
+        repeat: Training may read it more than once; False refuses a budget beyond one epoch.
+        max_shared_documents: Share of its validation documents that may stand, word for word, in
+            training data of the sweep too.
+    """
+
+    repeat: bool = False
+    max_shared_documents: ExactShare = Fraction(1, 100)
+
+    @property
+    def sources(self) -> Mapping[str, SourceConfig]:
+        """Its one source, which has no name of its own."""
+        return {"": self}
+
+    @property
+    def weights(self) -> Mapping[str, Fraction]:
+        """All of it."""
+        return {"": Fraction(1)}
+
+
+class MixedDatasetConfig(Frozen):
+    """A data set of several weighted sources, each a domain of its own.
+
+    Attributes:
+        sources: By name.
+        repeat: Training may read a source more than once.
+        max_shared_documents: As of a `DatasetConfig`.
+    """
+
+    sources: Annotated[dict[str, WeightedSource], Field(min_length=1)]
+    repeat: bool = False
+    max_shared_documents: ExactShare = Fraction(1, 100)
+
+    @property
+    def weights(self) -> Mapping[str, Fraction]:
+        """The share of each source; they sum to one."""
+        whole = sum((source.weight for source in self.sources.values()), Fraction(0))
+        return {name: source.weight / whole for name, source in self.sources.items()}
+
+
+def _one_or_several(value: object) -> str:
+    several = isinstance(value, MixedDatasetConfig)
+    return "several" if several or (isinstance(value, dict) and "sources" in value) else "one"
+
+
+AnyDatasetConfig = Annotated[
+    Annotated[DatasetConfig, Tag("one")] | Annotated[MixedDatasetConfig, Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
+def source_field(dataset_field: str, source: str) -> str:
+    """How a sweep file calls a source, e.g. `datasets.slimpajama.sources.c4`."""
+    return f"{dataset_field}.sources.{source}" if source else dataset_field
+
+
+def content_of(source: SourceConfig) -> dict[str, Any]:
+    """What was asked of a source, as plain JSON values; not what lies there."""
+    return source.model_dump(
+        mode="json",
+        include={"path", "train", "validation", "validation_share", "text", "domain"}
+        | {"name", "revision"},
+    )

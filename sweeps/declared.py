@@ -29,7 +29,7 @@ def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     faults = [
         f"datasets.{name}.tokens is missing; --unpacked plans from declared training tokens."
         for name in spec.stage_datasets
-        if spec.datasets[name].tokens is None
+        if spec.datasets[name].sources[""].tokens is None
     ]
     shape = model or spec.model
     assert shape is not None, "a spec without a checkpoint has a model"
@@ -52,11 +52,12 @@ def declared_facts(spec: SweepSpec) -> Mapping[str, DatasetFacts]:
     """
     facts = {}
     for name in spec.stage_datasets:
-        tokens = spec.datasets[name].tokens
+        tokens = spec.datasets[name].sources[""].tokens
         assert tokens is not None
         held_out = max(spec.evaluation.tokens_per_dataset, spec.sequence_length) + 1
         facts[name] = DatasetFacts(
-            train=_split(f"unpacked:{name}:train", tokens),
+            sources={"": _split(f"unpacked:{name}:train", tokens)},
+            weights=spec.datasets[name].weights,
             validation=_split(f"unpacked:{name}:validation", held_out),
         )
     return facts

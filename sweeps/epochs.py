@@ -14,8 +14,7 @@ class Epochs:
         self._plan = plan
         length = plan.spec.sequence_length
         self._sizes = {
-            name: max((facts.train.tokens - 1) // length, 1)
-            for name, facts in plan.datasets.items()
+            name: max((facts.tokens - 1) // length, 1) for name, facts in plan.datasets.items()
         }
         self._read: dict[Any, list[int]] = {}
 

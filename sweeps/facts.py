@@ -1,10 +1,11 @@
 """What a plan must know of the data, and whether they serve."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 from cpt.config import RunConfig
-from cpt.dataset_config import DatasetConfig
+from cpt.dataset_config import AnyDatasetConfig
 from cpt.model_config import ModelConfig
 from sweeps.spec import SweepSpec
 
@@ -19,6 +20,7 @@ class SplitFacts:
         tokens: Number of tokens, end-of-text included.
         bytes: UTF-8 bytes of text.
         domain_tokens: Tokens of each domain; empty where the set has none.
+        empty: Documents without text, which were left out.
     """
 
     corpus: str
@@ -26,6 +28,7 @@ class SplitFacts:
     tokens: int
     bytes: int
     domain_tokens: Mapping[str, int]
+    empty: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,34 @@ class TakenModel:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFacts:
-    """What the plan must know of a data set."""
+    """What the plan must know of a data set.
 
-    train: SplitFacts
+    Attributes:
+        sources: The training data by source; where there is one, it has no name.
+        validation: What is held out of all sources together.
+        weights: The share of each source; they sum to one.
+        shared: How many of the held-out documents stand in training data too, by data set.
+    """
+
+    sources: Mapping[str, SplitFacts]
     validation: SplitFacts
+    weights: Mapping[str, Fraction] = field(default_factory=lambda: {"": Fraction(1)})
+    shared: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> int:
+        """Training documents of all sources."""
+        return sum(source.documents for source in self.sources.values())
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens of all sources."""
+        return sum(source.tokens for source in self.sources.values())
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of the training text of all sources."""
+        return sum(source.bytes for source in self.sources.values())
 
 
 def data_faults(
@@ -80,16 +107,16 @@ def data_faults(
 
 def _too_short(
     name: str,
-    dataset: DatasetConfig,
+    dataset: AnyDatasetConfig,
     facts: DatasetFacts,
     samples: int,
     length: int,
     run: RunConfig,
 ) -> Iterator[str]:
-    available = (facts.train.tokens - 1) // length
+    available = (facts.tokens - 1) // length
     if available < 1:
         yield (
-            f"datasets.{name}.train: holds {facts.train.tokens} tokens; must hold at least one "
+            f"datasets.{name}.train: holds {facts.tokens} tokens; must hold at least one "
             f"sequence, {length + 1}."
         )
     elif samples > available and not dataset.repeat:

@@ -5,6 +5,7 @@ What depends on the data (lengths, vocabulary, domains) is checked by `sweeps.pl
 
 from collections.abc import Iterator
 
+from cpt.dataset_config import source_field
 from cpt.parsing import nearest, shown
 from sweeps.factors import FACTORS, HOLDING, Range, StageAxes, plain
 from sweeps.spec import SweepSpec, TakenUpstream, Upstream
@@ -55,11 +56,13 @@ def _model_faults(spec: SweepSpec) -> Iterator[str]:
 
 def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
     for name, dataset in spec.datasets.items():
-        for shared in sorted(set(dataset.train).intersection(dataset.validation)):
-            yield (
-                f"datasets.{name}.validation: got {shown(shared)}, which train names too; must be "
-                "held out of training; name other data."
-            )
+        for source_name, source in dataset.sources.items():
+            field = source_field(f"datasets.{name}", source_name)
+            for shared in sorted(set(source.train).intersection(source.validation)):
+                yield (
+                    f"{field}.validation: got {shown(shared)}, which train names too; must be "
+                    "held out of training; name other data."
+                )
         if "." in name or name in FACTORS:
             yield (
                 f"datasets.{name}: must be a name without dots that is no factor, since axes of "

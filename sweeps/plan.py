@@ -180,12 +180,12 @@ class Plan:
         facts = self.datasets[name]
         return {
             "role": role,
-            "path": self.spec.datasets[name].path,
-            "train": facts.train.corpus,
+            "path": self.spec.datasets[name].sources[""].path,
+            "train": facts.sources[""].corpus,
             "validation": facts.validation.corpus,
-            "documents": facts.train.documents,
-            "tokens": facts.train.tokens,
-            "bytes": facts.train.bytes,
+            "documents": facts.documents,
+            "tokens": facts.tokens,
+            "bytes": facts.bytes,
             "validation_tokens": facts.validation.tokens,
             "domains": list(facts.validation.domain_tokens),
         }

@@ -71,22 +71,21 @@ def _data(plan: Plan) -> Table:
     spec, epochs = plan.spec, Epochs(plan).ranges()
     trained = spec.upstream.token_budget if spec.checkpoint is None else 0
     budgets = [trained or 0, *(stage.token_budget for stage in spec.stages)]
-    read = any(facts.train.bytes for facts in plan.datasets.values())
+    read = any(facts.bytes for facts in plan.datasets.values())
     optional = ("documents", "bytes\n/token", "held\nout") if read else ()
     table = _table("data", "name", "role", "stage\nsteps", "train\ntokens", "epochs", *optional)
     for number, name in enumerate(spec.stage_datasets):
         facts = plan.datasets[name]
-        train = facts.train
         cells = [
-            f"{train.documents:,}",
-            f"{train.bytes / train.tokens:.2f}",
+            f"{facts.documents:,}",
+            f"{facts.bytes / facts.tokens:.2f}",
             words.quantity(facts.validation.tokens),
         ]
         table.add_row(
             name,
             f"D{number}",
             f"{spec.steps(budgets[number]):,}",
-            words.quantity(train.tokens),
+            words.quantity(facts.tokens),
             _range(*epochs[name]),
             *(cells if read else ()),
         )

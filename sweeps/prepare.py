@@ -111,7 +111,9 @@ def _facts(
         meta = stores[split].meta
         say(f"{name} {split}: {meta.documents:,} documents, {meta.tokens:,} tokens")
     return DatasetFacts(
-        train=_split_facts(stores["train"]), validation=_split_facts(stores["validation"])
+        sources={"": _split_facts(stores["train"])},
+        weights=dataset.weights,
+        validation=_split_facts(stores["validation"]),
     )
 
 

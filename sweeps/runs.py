@@ -203,7 +203,7 @@ class RunBuilder:
             total_steps=steps,
             schedule=schedule,
             stream=tuple(
-                Source(name=name, corpus=self.datasets[name].train.corpus, weight=weight)
+                Source(name=name, corpus=self.datasets[name].sources[""].corpus, weight=weight)
                 for name, weight in weights.items()
             ),
             evaluation=EvaluationConfig(

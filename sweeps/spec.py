@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from cpt.config import OptimizerConfig
-from cpt.dataset_config import DatasetConfig
+from cpt.dataset_config import AnyDatasetConfig
 from cpt.model_config import PRESETS, ModelConfig
 from cpt.parsing import Count, CountOrZero, Frozen, NotNegative, Positive, UnitShare, nearest
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
@@ -232,7 +232,7 @@ class SweepSpec(Frozen):
     checkpoint_interval_steps: Count = 1000
     log_interval_steps: Count = 1
     shortest_shared_steps: Count = 100
-    datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
+    datasets: Annotated[dict[str, AnyDatasetConfig], Field(min_length=1)]
     upstream: TrainedOrTaken
     downstream: OneStageOrSeveral
     optimizer: OptimizerConfig = OptimizerConfig()

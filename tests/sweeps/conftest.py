@@ -113,7 +113,7 @@ def facts() -> dict[str, DatasetFacts]:
         return SplitFacts(corpus=corpus, documents=10, tokens=10**9, bytes=10**9, domain_tokens={})
 
     return {
-        name: DatasetFacts(train=split(f"{name}-train"), validation=split(f"{name}-valid"))
+        name: DatasetFacts(sources={"": split(f"{name}-train")}, validation=split(f"{name}-valid"))
         for name in ("wiki", "german", "code")
     }
 

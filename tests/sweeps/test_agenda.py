@@ -47,7 +47,10 @@ def plan() -> Plan:
         },
         "baselines": ["union"],
     }
-    facts = {name: DatasetFacts(train=split(name), validation=split(name + name)) for name in "ab"}
+    facts = {
+        name: DatasetFacts(sources={"": split(name)}, validation=split(name + name))
+        for name in "ab"
+    }
     return make_plan(parse(SweepSpec, spec), facts, 257)
 
 

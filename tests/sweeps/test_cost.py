@@ -52,7 +52,7 @@ def facts(train: int = 10_000, held_out: int = 1_000) -> DatasetFacts:
     def split(corpus: str, tokens: int) -> SplitFacts:
         return SplitFacts(corpus=corpus, documents=9, tokens=tokens, bytes=9, domain_tokens={})
 
-    return DatasetFacts(train=split(f"t{train}", train), validation=split("v", held_out))
+    return DatasetFacts(sources={"": split(f"t{train}", train)}, validation=split("v", held_out))
 
 
 def plan(german: DatasetFacts | None = None, **changes: Any) -> Plan:

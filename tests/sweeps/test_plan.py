@@ -44,8 +44,10 @@ def split(corpus: str, tokens: int = 10_000, **domain_tokens: int) -> SplitFacts
 
 
 FACTS = {
-    "wiki": DatasetFacts(train=split("wiki-train"), validation=split("wiki-valid", x=9, y=9)),
-    "german": DatasetFacts(train=split("german-train"), validation=split("german-valid")),
+    "wiki": DatasetFacts(
+        sources={"": split("wiki-train")}, validation=split("wiki-valid", x=9, y=9)
+    ),
+    "german": DatasetFacts(sources={"": split("german-train")}, validation=split("german-valid")),
 }
 
 
@@ -508,7 +510,7 @@ def test_a_vocabulary_smaller_than_the_tokenizers_is_refused():
 
 
 def test_data_shorter_than_the_budget_are_refused():
-    short = FACTS | {"german": DatasetFacts(train=split("g", 150), validation=split("gv"))}
+    short = FACTS | {"german": DatasetFacts(sources={"": split("g", 150)}, validation=split("gv"))}
     assert refusals(short) == (
         "datasets.german: holds 149 training tokens, but 'center' reads 150 of it; lower the "
         "token_budget, or allow more than one epoch with datasets.german.repeat: true.",
@@ -516,14 +518,14 @@ def test_data_shorter_than_the_budget_are_refused():
 
 
 def test_data_as_long_as_the_budget_serve():
-    enough = FACTS | {"german": DatasetFacts(train=split("g", 151), validation=split("gv"))}
+    enough = FACTS | {"german": DatasetFacts(sources={"": split("g", 151)}, validation=split("gv"))}
     assert plan(enough)
 
 
 def test_the_longest_reader_of_each_data_set_is_named():
     short = {
-        "wiki": DatasetFacts(train=split("w", 301), validation=split("wv")),
-        "german": DatasetFacts(train=split("g", 101), validation=split("gv")),
+        "wiki": DatasetFacts(sources={"": split("w", 301)}, validation=split("wv")),
+        "german": DatasetFacts(sources={"": split("g", 101)}, validation=split("gv")),
     }
     assert [fault.split(";")[0] for fault in refusals(short, axes={"replay_fraction": [0]})] == [
         "datasets.wiki: holds 300 training tokens, but 'pre-training on wiki' reads 400 of it",
@@ -532,13 +534,13 @@ def test_the_longest_reader_of_each_data_set_is_named():
 
 
 def test_data_that_may_repeat_can_be_short():
-    short = FACTS | {"german": DatasetFacts(train=split("g", 3), validation=split("gv"))}
+    short = FACTS | {"german": DatasetFacts(sources={"": split("g", 3)}, validation=split("gv"))}
     repeated = CONTENT["datasets"]["german"] | {"repeat": True}
     assert plan(short, datasets=CONTENT["datasets"] | {"german": repeated})
 
 
 def test_data_without_one_sequence_are_refused_even_where_they_may_repeat():
-    short = FACTS | {"german": DatasetFacts(train=split("g", 1), validation=split("gv"))}
+    short = FACTS | {"german": DatasetFacts(sources={"": split("g", 1)}, validation=split("gv"))}
     repeated = CONTENT["datasets"]["german"] | {"repeat": True}
     assert refusals(short, datasets=CONTENT["datasets"] | {"german": repeated}) == (
         "datasets.german.train: holds 1 tokens; must hold at least one sequence, 2.",
@@ -546,7 +548,9 @@ def test_data_without_one_sequence_are_refused_even_where_they_may_repeat():
 
 
 def test_a_validation_domain_shorter_than_a_sequence_is_refused():
-    short = FACTS | {"wiki": DatasetFacts(train=split("w"), validation=split("wv", x=9, y=1))}
+    short = FACTS | {
+        "wiki": DatasetFacts(sources={"": split("w")}, validation=split("wv", x=9, y=1))
+    }
     assert refusals(short) == (
         "datasets.wiki.validation: domain 'y' holds 1 tokens; must hold at least one sequence, 2; "
         "add documents or shorten sequence_length.",
@@ -554,7 +558,7 @@ def test_a_validation_domain_shorter_than_a_sequence_is_refused():
 
 
 def test_a_validation_set_shorter_than_a_sequence_is_refused():
-    short = FACTS | {"german": DatasetFacts(train=split("g"), validation=split("gv", 1))}
+    short = FACTS | {"german": DatasetFacts(sources={"": split("g")}, validation=split("gv", 1))}
     assert refusals(short) == (
         "datasets.german.validation: the set holds 1 tokens; must hold at least one sequence, 2; "
         "add documents or shorten sequence_length.",
@@ -571,8 +575,8 @@ def test_phases_that_do_not_fit_are_refused_once_for_all_seeds():
 
 def test_all_faults_of_the_data_are_reported_at_once():
     short = {
-        "wiki": DatasetFacts(train=split("w", 100), validation=split("wv", x=1)),
-        "german": DatasetFacts(train=split("g", 100), validation=split("gv", 1)),
+        "wiki": DatasetFacts(sources={"": split("w", 100)}, validation=split("wv", x=1)),
+        "german": DatasetFacts(sources={"": split("g", 100)}, validation=split("gv", 1)),
     }
     model = CONTENT["model"] | {"vocab_size": 64}
     assert [fault.split(":")[0] for fault in refusals(short, model=model)] == [

@@ -64,7 +64,7 @@ def plan(tokens: int = 9_999, documents: int = 9, **changes: Any) -> Plan:
         )
 
     facts = {
-        name: DatasetFacts(train=split(f"{name}-train"), validation=split(f"{name}-valid"))
+        name: DatasetFacts(sources={"": split(f"{name}-train")}, validation=split(f"{name}-valid"))
         for name in CONTENT["datasets"]
     }
     return make_plan(parse(SweepSpec, CONTENT | changes), facts, vocab_size=257)

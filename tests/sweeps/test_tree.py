@@ -340,7 +340,8 @@ def made(axes: dict[str, Any], **changes: Any) -> Plan:
         "axes": axes,
     }
     facts = {
-        name: DatasetFacts(train=split(name), validation=split(name + "v")) for name in ("a", "b")
+        name: DatasetFacts(sources={"": split(name)}, validation=split(name + "v"))
+        for name in ("a", "b")
     }
     return make_plan(parse(SweepSpec, content | changes), facts, 257)
 
