@@ -1,29 +1,43 @@
-"""What a token store holds, and how sequences are read from it.
+"""What a token store holds, whether it is whole, and how sequences are read from it.
 
     <storage>/tokens/<corpus_id>/
       tokens.bin     the documents one after another, each followed by end-of-text; uint16 where
-                     the vocabulary fits, else uint32; little-endian
-      starts.npy     int64 [documents + 1], offset of each document's first token, then the total
-      domains.npy    int16 [documents], index into the domains of meta.json
-      meta.json      CorpusMeta
+                     the vocabulary fits, else uint32
+      starts.bin     int64 [documents + 1], offset of each document's first token, then the total
+      domains.bin    int16 [documents], index into the domains of meta.json
+      hashes.bin     uint64 [documents], first 8 bytes of the BLAKE2b hash of the text
+      meta.json      CorpusMeta, with the length and checksum of each of the others
+      verified.json  size and time of the files whose checksums were last found right
 
-`cpt.corpus` builds it. Readers need neither tokenizers nor datasets.
+All numbers are little-endian. `cpt.corpus` builds it. Readers need neither tokenizers nor datasets.
 """
 
+import contextlib
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
 
-from cpt.parsing import Frozen
-from cpt.records import read_json
+from cpt.parsing import Frozen, parse
+from cpt.records import read_json, write_json
+
+TOKENS, STARTS, DOMAINS, HASHES = "tokens.bin", "starts.bin", "domains.bin", "hashes.bin"
+META, VERIFIED = "meta.json", "verified.json"
+
+
+class StoreError(ValueError):
+    """A token store that is not what was built; the message says which file and how."""
 
 
 class DomainMeta(Frozen):
     """One domain's part of a corpus.
 
     Attributes:
-        name: As the domain column spells it.
+        name: As the domain column spells it, or the name of the source.
         documents: Number of documents.
         tokens: End-of-text included.
         bytes: UTF-8 bytes of the text, without end-of-text.
@@ -35,40 +49,66 @@ class DomainMeta(Frozen):
     bytes: int
 
 
+class FileMeta(Frozen):
+    """One file of a store."""
+
+    bytes: int
+    sha256: str
+
+
 class CorpusMeta(Frozen):
     """What `meta.json` holds.
 
     Attributes:
         corpus_id: Name of the store's directory.
+        origin: Hash of how the text was asked for, wherever it led; recorded, not part of the id.
         path: The data set's `path` when it was built; recorded, not part of the id.
         split: train | validation.
         tokenizer: Its name when the store was built; recorded, not part of the id.
         vocab_size: Of the tokenizer.
         end_of_text: The id after every document.
         documents: Number of documents.
+        empty: Documents without text, which were left out.
         tokens: End-of-text included.
         bytes: UTF-8 bytes of the text, without end-of-text.
         dtype: Of tokens.bin.
         domains: In order of first appearance; empty where the data set names no domain column.
-        sha256: Of tokens.bin.
+        files: The other files by name.
     """
 
     corpus_id: str
+    origin: str
     path: str
     split: Literal["train", "validation"]
     tokenizer: str
     vocab_size: int
     end_of_text: int
     documents: int
+    empty: int
     tokens: int
     bytes: int
     dtype: Literal["uint16", "uint32"]
     domains: tuple[DomainMeta, ...]
-    sha256: str
+    files: dict[str, FileMeta]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        sizes = {
+            TOKENS: self.tokens * np.dtype(self.dtype).itemsize,
+            STARTS: (self.documents + 1) * 8,
+            DOMAINS: self.documents * 2,
+            HASHES: self.documents * 8,
+        }
+        if {name: file.bytes for name, file in self.files.items()} != sizes:
+            raise ValueError(f"files must be {sizes} bytes long")
+        return self
 
 
 class TokenStore:
     """A complete store, memory-mapped.
+
+    Its checksums are compared when it is opened, unless `verified.json` says that they were right
+    and no file was touched since: reading a large store whole takes a while.
 
     Attributes:
         path: Its directory.
@@ -76,17 +116,21 @@ class TokenStore:
         tokens: uint16 or uint32 [tokens], read-only.
         starts: int64 [documents + 1], offsets into `tokens`.
         domains: int16 [documents], indices into `meta.domains`; all 0 where that is empty.
+        hashes: uint64 [documents].
+
+    Raises:
+        StoreError: A file is missing, or is not what was written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.meta = CorpusMeta.model_validate(read_json(path / "meta.json"))
-        dtype = np.dtype(self.meta.dtype).newbyteorder("<")
-        self.tokens = np.memmap(
-            path / "tokens.bin", dtype=dtype, mode="r", shape=(self.meta.tokens,)
-        )
-        self.starts: np.ndarray = np.load(path / "starts.npy", mmap_mode="r")
-        self.domains: np.ndarray = np.load(path / "domains.npy", mmap_mode="r")
+        self.meta = read_meta(path)
+        verify(path, self.meta)
+        documents, token = self.meta.documents, np.dtype(self.meta.dtype)
+        self.tokens = _mapped(path / TOKENS, token, self.meta.tokens)
+        self.starts = _mapped(path / STARTS, np.dtype(np.int64), documents + 1)
+        self.domains = _mapped(path / DOMAINS, np.dtype(np.int16), documents)
+        self.hashes = _mapped(path / HASHES, np.dtype(np.uint64), documents)
 
     def num_sequences(self, sequence_length: int) -> int:
         """Whole sequences in one epoch.
@@ -115,3 +159,70 @@ class TokenStore:
             raise IndexError(f"sequences {indices.min()} to {indices.max()} of {count}")
         offsets = indices[:, None] * sequence_length + np.arange(sequence_length + 1)
         return np.asarray(self.tokens[offsets], dtype=np.int64)
+
+
+def read_meta(path: Path) -> CorpusMeta:
+    """What a store says of itself.
+
+    Raises:
+        StoreError: There is no store, or `meta.json` is damaged.
+    """
+    try:
+        return parse(CorpusMeta, read_json(path / META))
+    except FileNotFoundError as error:
+        raise StoreError(f"{path / META} does not exist") from error
+    except ValueError as error:
+        raise StoreError(f"{path / META} is damaged ({error})") from error
+
+
+def verify(path: Path, meta: CorpusMeta) -> None:
+    """Compares every file with what was written.
+
+    Raises:
+        StoreError: A file is missing, or of another size or content.
+    """
+    known = _verified(path)
+    stamps = {}
+    for name, written in meta.files.items():
+        file = path / name
+        try:
+            stamp = stamp_of(file)
+        except FileNotFoundError as error:
+            raise StoreError(f"{file} is missing") from error
+        if stamp[0] != written.bytes:
+            raise StoreError(
+                f"{file} has {stamp[0]} bytes, not the {written.bytes} that were written"
+            )
+        if known.get(name) != stamp and sha256(file) != written.sha256:
+            raise StoreError(f"{file} does not hold what was written: its checksum is another")
+        stamps[name] = stamp
+    if stamps != known:
+        # Where a reader may not write, the next one verifies again.
+        with contextlib.suppress(PermissionError):
+            write_json(path / VERIFIED, stamps)
+
+
+def stamp_of(file: Path) -> list[int]:
+    """Size in bytes and time of the last change in ns: what tells that a file was touched."""
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def sha256(file: Path) -> str:
+    """Of a whole file, read in pieces."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _verified(path: Path) -> Mapping[str, Any]:
+    """What `verified.json` says; damaged, it says nothing."""
+    try:
+        return read_json(path / VERIFIED)
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _mapped(file: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """A plain view of a memory map, whose own slices are slow."""
+    mapped = np.memmap(file, dtype=dtype.newbyteorder("<"), mode="r", shape=(count,))
+    return mapped.view(np.ndarray)
