@@ -25,6 +25,7 @@ from cpt.dataset_config import DatasetConfig
 from cpt.model_config import ModelConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, StateDir, read_rows, write_json
+from cpt.token_library import library
 from cpt.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -187,11 +188,8 @@ def make_arena(folder: Path) -> Arena:
     """Packs the prose of this Python, byte by byte."""
     tree = ResultTree(folder)
     dataset = DatasetConfig(path="local:python-prose")
-    train, held_out = (
-        build(dataset, split, load_tokenizer("bytes"), tree, "datasets.prose").meta.corpus_id
-        for split in ("train", "validation")
-    )
-    return Arena(tree, train, held_out)
+    stores = build(dataset, load_tokenizer("bytes"), library(tree), "datasets.prose", print)
+    return Arena(tree, stores.train[""].meta.corpus_id, stores.validation.meta.corpus_id)
 
 
 def machine() -> str:

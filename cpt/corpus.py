@@ -2,206 +2,310 @@
 
 `cpt.token_store` says what a store holds. The id is a hash of the source's content, the columns
 read and the tokenizer: the same text at another path is the same corpus. A store is built aside
-and renamed when complete, so a store that exists is whole.
+and published when complete, so a store that exists is whole.
 """
 
+import contextlib
 import hashlib
 import json
-import os
 import shutil
+import socket
 import tempfile
 import time
-from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-from cpt.dataset_config import DatasetConfig
+from cpt.dataset_config import (
+    FILE_FORMATS,
+    AnyDatasetConfig,
+    SourceConfig,
+    content_of,
+    source_field,
+)
+from cpt.digests import Digests
+from cpt.packing import Packed, packed
 from cpt.parsing import ConfigError, shown
-from cpt.records import ResultTree, write_json
-from cpt.sources import Document, Split, documents, fingerprint
-from cpt.token_store import CorpusMeta, DomainMeta, TokenStore
+from cpt.sources import Split, documents, fingerprint
+from cpt.store_writer import StoreWriter
+from cpt.token_library import TokenLibrary
+from cpt.token_store import StoreError, TokenStore
 from cpt.tokenizer import Tokenizer
-
-__all__ = ["CorpusMeta", "DomainMeta", "Split", "TokenStore", "build", "corpus_id"]
 
 STORE_VERSION = 1
 """Enters every corpus id; raised when the same text is packed differently."""
 
-BATCH_CHARACTERS = 2_000_000
-"""Text that is held and tokenized at once; one longer document is a batch of its own."""
-
-MAX_DOMAINS = 1000
-"""More means that the column does not name domains; int16 would hold 32,767."""
-
 ABANDONED_SECONDS = 24 * 3600
-"""A half-built store untouched for so long belongs to a builder that was killed."""
+"""A half-built store of another machine untouched for so long belongs to a builder that died."""
+
+PROGRESS_SECONDS = 30
+"""Between two words on a packing that takes long."""
 
 
-def corpus_id(dataset: DatasetConfig, split: Split, tokenizer: Tokenizer, field: str) -> str:
-    """The store's name: 16 hex digits of a hash of what determines its tokens.
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """One store that a data set needs: a source's training text, or what all of them hold out.
 
-    Reads the files of the data set once, but tokenizes nothing.
+    Attributes:
+        id: Its name, 16 hex digits of a hash of what determines its tokens.
+        split: train | validation.
+        sources: What it is packed from, by name.
+        origin: Hash of how that was asked for, wherever it led.
+        label: How to call it.
+    """
+
+    id: str
+    split: Split
+    sources: Mapping[str, SourceConfig]
+    origin: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """The packed data set.
+
+    Attributes:
+        train: A store for each source, by its name.
+        validation: What is held out of all of them.
+    """
+
+    train: Mapping[str, TokenStore]
+    validation: TokenStore
+
+
+def corpora(
+    dataset: AnyDatasetConfig, tokenizer: Tokenizer, field: str, digests: Digests
+) -> list[Corpus]:
+    """What a data set is packed into: training text source by source, then what is held out.
+
+    Reads files that were not read before, but tokenizes nothing.
 
     Args:
         dataset: The data set.
-        split: Which of its two.
         tokenizer: What packs it.
         field: Dotted name of the data set, e.g. `datasets.german`, for refusals.
+        digests: Checksums of files that were read before.
 
     Raises:
         ConfigError: A file or the data set is missing or cannot be read.
     """
-    content = {
-        "version": STORE_VERSION,
-        "source": fingerprint(dataset, split, field),
-        "text": dataset.text,
-        "domain": dataset.domain,
-        "split": split,
-        "tokenizer": tokenizer.fingerprint,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    contents: dict[Split, dict[str, dict[str, Any]]] = {"train": {}, "validation": {}}
+    faults: list[str] = []
+    for name, source in dataset.sources.items():
+        for split, found in contents.items():
+            place = source_field(field, name)
+            try:
+                source_hash = fingerprint(source, split, place, digests)
+            except ConfigError as error:
+                faults += error.faults
+                if source.path in FILE_FORMATS:
+                    continue
+                break  # what cannot be opened for the one cannot be opened for the other
+            found[name] = {"source": source_hash, "text": source.text, "domain": source.domain}
+    if faults:
+        raise ConfigError(dict.fromkeys(faults))
+    label = field.removeprefix("datasets.")
+    wanted = [
+        _corpus(f"{label}/{name}" if name else label, "train", {name: source}, content, tokenizer)
+        for (name, source), content in zip(
+            dataset.sources.items(), contents["train"].values(), strict=True
+        )
+    ]
+    held_out = contents["validation"]
+    content = held_out[""] if "" in held_out else {"sources": list(held_out.items())}
+    return [*wanted, _corpus(label, "validation", dataset.sources, content, tokenizer)]
+
+
+def _corpus(
+    label: str,
+    split: Split,
+    sources: Mapping[str, SourceConfig],
+    content: Mapping[str, Any],
+    tokenizer: Tokenizer,
+) -> Corpus:
+    asked = [[name, content_of(source)] for name, source in sources.items()]
+    packing = {"version": STORE_VERSION, "split": split, "tokenizer": tokenizer.fingerprint}
+    return Corpus(
+        id=_hash({**packing, **content})[:16],
+        split=split,
+        sources=sources,
+        origin=_hash({**packing, "asked": asked}),
+        label=f"{label} {split}",
+    )
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def build(
-    dataset: DatasetConfig, split: Split, tokenizer: Tokenizer, tree: ResultTree, field: str
-) -> TokenStore:
-    """The store of a split: the one that exists, or else a new one.
+    dataset: AnyDatasetConfig,
+    tokenizer: Tokenizer,
+    library: TokenLibrary,
+    field: str,
+    say: Callable[[str], None],
+) -> Stores:
+    """The stores of a data set: those that exist, and new ones in the place of others.
 
-    Two builders of one store do not disturb each other: the first to finish wins.
+    Of two builders of one store on a machine the second waits, and finds it; on two machines the
+    first to finish wins.
 
     Args:
         dataset: The data set.
-        split: Which of its two.
         tokenizer: What packs it.
-        tree: Where it is kept.
+        library: Where stores are kept.
         field: Dotted name of the data set, e.g. `datasets.german`, for refusals.
+        say: Told of work that takes a while, and why.
 
     Raises:
         ConfigError: The data set is missing, cannot be read, lacks a column or holds no text.
+        StoreError: The disk is full, or cannot be written.
     """
-    name = corpus_id(dataset, split, tokenizer, field)
-    path = tree.tokens(name)
-    if path.exists():
-        return TokenStore(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=path.parent))
+    digests = Digests(library.workplace / ".digests.json")
+    wanted = corpora(dataset, tokenizer, field, digests)
+    digests.save()
+    missing = [corpus for corpus in wanted if _found(corpus, library, say) is None]
+    if missing:
+        with _locked(missing, library):
+            missing = [corpus for corpus in missing if _found(corpus, library, say) is None]
+            _say_why(missing, library, say)
+            _pack(missing, tokenizer, library, field, say)
+    *train, validation = (library.open(corpus.id) for corpus in wanted)
+    return Stores(train=dict(zip(dataset.sources, train, strict=True)), validation=validation)
+
+
+def _found(corpus: Corpus, library: TokenLibrary, say: Callable[[str], None]) -> TokenStore | None:
     try:
-        _write(aside, name, dataset, split, tokenizer, field)
-        aside.chmod(0o755)  # mkdtemp lets only its owner in; sweeps are shared
-        _publish(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return TokenStore(path)
+        return library.find(corpus.id)
+    except StoreError as error:
+        aside = library.set_aside(corpus.id)
+        say(f"{corpus.label}: {error}; moved to {aside.name} and packed anew")
+        return None
 
 
-def _publish(aside: Path, path: Path) -> None:
-    try:
-        aside.rename(path)
-    except OSError:
-        if not path.exists():
-            raise
+@contextlib.contextmanager
+def _locked(wanted: Sequence[Corpus], library: TokenLibrary) -> Iterator[None]:
+    """Holds the right to build some stores on this machine; a kill frees it."""
+    folder = library.workplace / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        for name in sorted({corpus.id for corpus in wanted}):
+            held.enter_context(FileLock(folder / name))
+            _remove_abandoned(library.workplace, name)
+        yield
 
 
-def _remove_abandoned(path: Path) -> None:
-    for leftover in path.parent.glob(f".{path.name}.*"):
+def _remove_abandoned(folder: Path, name: str) -> None:
+    """Deletes what killed builders left; those of this machine are dead, since we hold the lock."""
+    for leftover in folder.glob(f".{name}.*"):
         try:
             touched = max(file.stat().st_mtime for file in (leftover, *leftover.iterdir()))
         except FileNotFoundError:  # its builder has just published it
             continue
-        if time.time() - touched > ABANDONED_SECONDS:
+        ours = leftover.name.startswith(_aside_prefix(name))
+        if ours or time.time() - touched > ABANDONED_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write(
-    folder: Path,
-    name: str,
-    dataset: DatasetConfig,
-    split: Split,
+def _aside_prefix(name: str) -> str:
+    return f".{name}.{socket.gethostname()}."
+
+
+def _say_why(missing: Sequence[Corpus], library: TokenLibrary, say: Callable[[str], None]) -> None:
+    """What was packed from the same place before, and is no longer what lies there."""
+    earlier = {meta.origin: meta.corpus_id for meta in library.corpora()} if missing else {}
+    for corpus in missing:
+        if earlier.get(corpus.origin, corpus.id) != corpus.id:
+            say(f"{corpus.label}: what lies there has changed since it was packed; packed anew")
+
+
+def _pack(
+    missing: Sequence[Corpus],
     tokenizer: Tokenizer,
+    library: TokenLibrary,
     field: str,
+    say: Callable[[str], None],
 ) -> None:
-    """Fills `folder` with a whole store, meta.json last. Memory: one batch and the index."""
-    dtype: Literal["uint16", "uint32"] = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
-    on_disk = np.dtype(dtype).newbyteorder("<")
-    starts, domains, text_bytes = array("q", [0]), array("h"), array("q")
-    domain_names: dict[str | None, int] = {}
-    digest = hashlib.sha256()
-    with (folder / "tokens.bin").open("wb") as file:
-        for batch in _batches(documents(dataset, split, field)):
-            encoded = tokenizer.encode_batch([document.text for document in batch])
-            for document, ids in zip(batch, encoded, strict=True):
-                packed = np.append(ids, tokenizer.end_of_text).astype(on_disk).tobytes()
-                file.write(packed)
-                digest.update(packed)
-                starts.append(starts[-1] + len(ids) + 1)
-                domains.append(domain_names.setdefault(document.domain, len(domain_names)))
-                text_bytes.append(len(document.text.encode()))
-            _check_domains(len(domain_names), dataset, field)
-        file.flush()
-        os.fsync(file.fileno())
-    if not domains:
-        raise ConfigError([_empty(dataset, split, field)])
-    np.save(folder / "starts.npy", np.frombuffer(starts, dtype=np.int64))
-    np.save(folder / "domains.npy", np.frombuffer(domains, dtype=np.int16))
-    lengths = np.diff(np.frombuffer(starts, dtype=np.int64))
-    sizes = np.frombuffer(text_bytes, dtype=np.int64)
-    labels = np.frombuffer(domains, dtype=np.int16)
-    meta = CorpusMeta(
-        corpus_id=name,
-        path=dataset.path,
-        split=split,
-        tokenizer=tokenizer.name,
-        vocab_size=tokenizer.vocab_size,
-        end_of_text=tokenizer.end_of_text,
-        documents=len(labels),
-        tokens=starts[-1],
-        bytes=int(sizes.sum()),
-        dtype=dtype,
-        domains=tuple(
-            DomainMeta(
-                name=domain,
-                documents=int((labels == number).sum()),
-                tokens=int(lengths[labels == number].sum()),
-                bytes=int(sizes[labels == number].sum()),
-            )
-            for domain, number in domain_names.items()
-            if domain is not None
-        ),
-        sha256=digest.hexdigest(),
+    """Reads each source once and fills the stores that it belongs to."""
+    with contextlib.ExitStack() as closing:
+        writers: dict[str, StoreWriter] = {}
+        for corpus in missing:
+            aside = Path(tempfile.mkdtemp(prefix=_aside_prefix(corpus.id), dir=library.workplace))
+            closing.callback(shutil.rmtree, aside, ignore_errors=True)
+            writers[corpus.id] = StoreWriter(aside, tokenizer)
+            closing.callback(writers[corpus.id].close)
+        for name, source, readers in _readings(missing):
+            place = source_field(field, name)
+            progress = _Progress(readers[0].label, say)
+            for batch in packed(documents(source, readers[0].split, place), tokenizer):
+                for corpus in readers:
+                    part = _cut(batch, source, corpus.split)
+                    label = name if corpus.split == "validation" else ""
+                    writers[corpus.id].append(part, label, f"{place}.domain")
+                progress.add(batch)
+        for corpus in missing:
+            writer = writers[corpus.id]
+            if writer.is_empty:
+                raise ConfigError([_empty(corpus, field)])
+            path = ", ".join(dict.fromkeys(source.path for source in corpus.sources.values()))
+            writer.finish(corpus_id=corpus.id, origin=corpus.origin, path=path, split=corpus.split)
+            writer.folder.chmod(0o755)  # mkdtemp lets only its owner in; sweeps are shared
+            library.publish(writer.folder, corpus.id)
+
+
+def _readings(missing: Sequence[Corpus]) -> Iterator[tuple[str, SourceConfig, list[Corpus]]]:
+    """(name, source, the stores it fills) for each reading; one that is cut fills two at once."""
+    sources = {name: source for corpus in missing for name, source in corpus.sources.items()}
+    for name, source in sources.items():
+        readers = [corpus for corpus in missing if name in corpus.sources]
+        if source.validation_share is not None:
+            yield name, source, readers
+        else:
+            for corpus in readers:
+                yield name, source, [corpus]
+
+
+def _cut(batch: Packed, source: SourceConfig, split: Split) -> Packed:
+    """The documents of a split, by their hashes where a share is held out."""
+    if source.validation_share is None:
+        return batch
+    held_out = batch.hashes < np.uint64(int(source.validation_share * 2**64))
+    if split == "validation":
+        return batch.those(held_out)
+    return batch.those(~held_out)._replace(empty=batch.empty)
+
+
+class _Progress:
+    """Says now and then how far a long packing has come."""
+
+    def __init__(self, label: str, say: Callable[[str], None]) -> None:
+        self._label, self._say, self._said = label, say, time.monotonic()
+        self._documents = self._tokens = 0
+
+    def add(self, batch: Packed) -> None:
+        self._documents += len(batch.lengths)
+        self._tokens += len(batch.tokens)
+        if time.monotonic() - self._said >= PROGRESS_SECONDS:
+            self._say(f"{self._label}: {self._documents:,} documents, {self._tokens:,} tokens ...")
+            self._said = time.monotonic()
+
+
+def _empty(corpus: Corpus, field: str) -> str:
+    (name, source), *others = corpus.sources.items()
+    place = source_field(field, "" if others else name)
+    names = source.train if corpus.split == "train" else source.validation
+    given = list(names) or (
+        source.path if source.validation_share is None else str(source.validation_share)
     )
-    write_json(folder / "meta.json", meta.model_dump(mode="json"))
-
-
-def _batches(found: Iterator[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in found:
-        batch.append(document)
-        size += len(document.text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _check_domains(count: int, dataset: DatasetConfig, field: str) -> None:
-    if count > MAX_DOMAINS:
-        raise ConfigError(
-            [
-                f"{field}.domain: got {shown(dataset.domain)}; must be a column of at most "
-                f"{MAX_DOMAINS} different names, for each is evaluated by itself."
-            ]
-        )
-
-
-def _empty(dataset: DatasetConfig, split: Split, field: str) -> str:
-    given = list(getattr(dataset, split)) or dataset.path
+    what = "validation_share" if source.validation_share is not None else corpus.split
+    if corpus.split == "train":
+        what = "train"
     return (
-        f"{field}.{split}: got {shown(given)}; the {split} set is empty, must hold at least one "
-        f"document with text in {shown(dataset.text)}."
+        f"{place}.{what}: got {shown(given)}; the {corpus.split} set is empty, must hold at least "
+        f"one document with text in {shown(source.text)}."
     )

@@ -9,17 +9,24 @@ the other formats hold one document a row.
 import difflib
 import glob
 import hashlib
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import pyarrow as pa
+
 from cpt import local_text
-from cpt.dataset_config import FILE_FORMATS, DatasetConfig
+from cpt.dataset_config import FILE_FORMATS, SourceConfig
+from cpt.digests import Digests
 from cpt.parsing import ConfigError, nearest, shown
 
 Split = Literal["train", "validation"]
+
+TABLE_ROWS = 512
+"""Rows that become Python strings at once."""
 
 # How `datasets` is asked to read a format. Text that spells NA or null is text.
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -31,14 +38,21 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
 _UNREADABLE = (ValueError, OSError, EOFError, zlib.error)
 
 
-class Document(NamedTuple):
-    """One text, and its domain where the data set names one."""
+class Documents(NamedTuple):
+    """Some documents of a source, in its order.
 
-    text: str
-    domain: str | None
+    Attributes:
+        texts: None of them empty.
+        domains: One for each text; None where the source names no domain column.
+        empty: How many more were empty and left out: they hold nothing to predict.
+    """
+
+    texts: list[str]
+    domains: list[str] | None
+    empty: int
 
 
-def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
+def fingerprint(source: SourceConfig, split: Split, field: str, digests: Digests) -> str:
     """A hash of what a split holds, wherever it lies; no tokenizing.
 
     Files: the format and the content of each file, in order. A directory: the name and content of
@@ -47,114 +61,61 @@ def fingerprint(dataset: DatasetConfig, split: Split, field: str) -> str:
     `cpt.local_text`.
 
     Args:
-        dataset: The data set.
+        source: Where the text comes from.
         split: Which of its two.
-        field: Dotted name of the data set, e.g. `datasets.german`.
+        field: Dotted name of the source, e.g. `datasets.german`.
+        digests: Checksums of files that were read before.
 
     Raises:
         ConfigError: A file or the data set is missing or cannot be read.
     """
+    names = _names(source, split)
     parts: list[Any]
-    if dataset.path.startswith("local:"):
-        parts = ["local", local_text.fingerprint(dataset.path)]
-    elif dataset.path in FILE_FORMATS:
-        parts = [dataset.path, [_sha256(file) for file in files(dataset, split, field)]]
-    elif Path(dataset.path).is_dir():
-        parts = ["directory", _contents(Path(dataset.path)), dataset.name, getattr(dataset, split)]
+    if source.path.startswith("local:"):
+        parts = ["local", local_text.fingerprint(source.path)]
+    elif source.path in FILE_FORMATS:
+        parts = [source.path, [digests.sha256(file) for file in files(source, split, field)]]
+    elif Path(source.path).is_dir():
+        parts = ["directory", _contents(Path(source.path), digests), source.name, names]
     else:
-        parts = ["hub", [part._fingerprint for part in _opened(dataset, split, field)]]
+        parts = ["hub", _hub_fingerprints(source, split, field)]
+    if source.validation_share is not None:
+        parts += ["share", str(source.validation_share)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def documents(dataset: DatasetConfig, split: Split, field: str) -> Iterator[Document]:
+def documents(source: SourceConfig, split: Split, field: str) -> Iterator[Documents]:
     """The documents of a split, in the order of its files or splits.
 
-    Empty texts are left out: they hold nothing to predict.
+    Where a `validation_share` is cut out of train, both splits are the documents of train here;
+    `cpt.packing` tells them apart by the hashes that it computes.
 
     Args:
-        dataset: The data set.
+        source: Where the text comes from.
         split: Which of its two.
-        field: Dotted name of the data set, e.g. `datasets.german`.
+        field: Dotted name of the source, e.g. `datasets.german`.
 
     Raises:
         ConfigError: A file or the data set is missing or cannot be read, a column does not exist,
             or holds something other than strings.
     """
-    for where, rows in _tables(dataset, split, field):
-        for number, row in enumerate(rows, start=1):
-            place = f"row {number} of {where}"
-            text = _string(row, dataset.text, f"{field}.text", place)
-            domain = None
-            if dataset.domain is not None:
-                domain = _string(row, dataset.domain, f"{field}.domain", place)
-            if text:
-                yield Document(text, domain)
+    for where, tables in _tables(source, split, field):
+        row = 1
+        for table in tables:
+            texts = _strings(table, source.text, f"{field}.text", where, row)
+            domains = None
+            if source.domain is not None:
+                domains = _strings(table, source.domain, f"{field}.domain", where, row)
+            row += len(texts)
+            kept = [number for number, text in enumerate(texts) if text]
+            empty = len(texts) - len(kept)
+            if empty:
+                texts = [texts[number] for number in kept]
+                domains = domains and [domains[number] for number in kept]
+            yield Documents(texts, domains, empty)
 
 
-def _tables(
-    dataset: DatasetConfig, split: Split, field: str
-) -> Iterator[tuple[str, Iterable[Mapping[str, Any]]]]:
-    """(how to call it, its rows) for each file or split."""
-    if dataset.path.startswith("local:"):
-        names = local_text.columns(dataset.path)
-        found = local_text.documents(dataset.path, split)
-        yield dataset.path, (dict(zip(names, row, strict=False)) for row in found)
-    elif dataset.path in FILE_FORMATS:
-        for file in files(dataset, split, field):
-            yield str(file), _file_rows(dataset.path, file, f"{field}.{split}")
-    else:
-        opened = _opened(dataset, split, field)
-        for name, part in zip(getattr(dataset, split), opened, strict=True):
-            yield f"{dataset.path} ({name})", part
-
-
-def _file_rows(format_name: str, file: Path, field: str) -> Iterator[Mapping[str, Any]]:
-    import datasets
-
-    # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
-    pattern = glob.escape(str(file.absolute()))
-    options = _OPTIONS.get(format_name, {})
-    try:
-        yield from datasets.load_dataset(
-            format_name, data_files=[pattern], split="train", streaming=True, **options
-        )
-    except StopIteration:  # the JSON reader's word for a file without a line
-        return
-    except _UNREADABLE as error:
-        raise ConfigError(
-            [
-                f"{field}: got {shown(str(file), 300)}; cannot be read as {format_name} "
-                f"({_reason(error)})."
-            ]
-        ) from error
-
-
-def _opened(dataset: DatasetConfig, split: Split, field: str) -> list[Any]:
-    """One `datasets.Dataset` for each split named."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        return [
-            datasets.load_dataset(
-                dataset.path, name=dataset.name, split=name, revision=dataset.revision
-            )
-            for name in getattr(dataset, split)
-        ]
-    except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
-        slip = difflib.get_close_matches(dataset.path, FILE_FORMATS, n=1)
-        raise ConfigError(
-            [
-                f"{field}.path: got {shown(dataset.path, 300)} with {split} "
-                f"{shown(list(getattr(dataset, split)))}; must be one of "
-                f"{', '.join(FILE_FORMATS)}, a directory, or a hub id that can be reached or is "
-                f"in the cache ({_reason(error)})"
-                + (nearest(dataset.path, FILE_FORMATS) if slip else ".")
-            ]
-        ) from error
-
-
-def files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
+def files(source: SourceConfig, split: Split, field: str) -> list[Path]:
     """The files of a split in the order given, those of one glob by name.
 
     Raises:
@@ -162,7 +123,7 @@ def files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
     """
     found: list[Path] = []
     faults = []
-    for pattern in getattr(dataset, split):
+    for pattern in _names(source, split):
         named = [Path(pattern)] if Path(pattern).is_file() else []
         # Path.glob refuses absolute patterns.
         globbed = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
@@ -179,18 +140,157 @@ def files(dataset: DatasetConfig, split: Split, field: str) -> list[Path]:
     return found
 
 
-def _string(row: Mapping[str, Any], column: str, field: str, place: str) -> str:
-    if column not in row:
-        raise ConfigError([_unknown_column(column, list(row), field, place)])
-    value = row[column]
-    if not isinstance(value, str):
+def _names(source: SourceConfig, split: Split) -> tuple[str, ...]:
+    """The files or splits to read."""
+    if source.validation_share is not None:
+        return source.train
+    return source.train if split == "train" else source.validation
+
+
+def _tables(
+    source: SourceConfig, split: Split, field: str
+) -> Iterator[tuple[str, Iterable[pa.Table]]]:
+    """(how to call it, its rows) for each file or split."""
+    if source.path.startswith("local:"):
+        yield source.path, _local_tables(source.path, split)
+    elif source.path in FILE_FORMATS:
+        for file in files(source, split, field):
+            yield str(file), _file_tables(source.path, file, f"{field}.{split}")
+    else:
+        opened = _opened(source, split, field)
+        for name, part in zip(_names(source, split), opened, strict=True):
+            where = f"{source.path} ({name})"
+            yield where, _split_tables(part, source, split, field)
+
+
+def _local_tables(path: str, split: Split) -> Iterator[pa.Table]:
+    names = local_text.columns(path)
+    found = local_text.documents(path, split)
+    while rows := list(itertools.islice(found, TABLE_ROWS)):
+        yield pa.table({name: [row[n] for row in rows] for n, name in enumerate(names)})
+
+
+def _file_tables(format_name: str, file: Path, field: str) -> Iterator[pa.Table]:
+    # The name is a pattern to `datasets`, and one that holds brackets would match nothing.
+    pattern = glob.escape(str(file.absolute()))
+    options = _OPTIONS.get(format_name, {})
+    try:
+        rows = _datasets().load_dataset(
+            format_name, data_files=[pattern], split="train", streaming=True, **options
+        )
+        yield from rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
+    except StopIteration:  # the JSON reader's word for a file without a line
+        return
+    except UnicodeDecodeError as error:
         raise ConfigError(
             [
-                f"{field}: got {shown(column)}; must be a column of strings, but {place} holds "
-                f"{shown(value)}."
+                f"{field}: got {shown(str(file), 300)}; must be UTF-8, but holds other bytes "
+                f"({_reason(error)}); convert it, e.g. with iconv."
             ]
+        ) from error
+    except _UNREADABLE as error:
+        raise ConfigError(
+            [
+                f"{field}: got {shown(str(file), 300)}; cannot be read as {format_name} "
+                f"({_reason(error)})."
+            ]
+        ) from error
+
+
+def _opened(source: SourceConfig, split: Split, field: str) -> list[Any]:
+    """One `datasets.Dataset` or, streaming, `IterableDataset` for each split named."""
+    datasets = _datasets()
+    try:
+        return [
+            datasets.load_dataset(
+                source.path,
+                name=source.name,
+                split=name,
+                revision=source.revision,
+                streaming=source.streaming,
+            )
+            for name in _names(source, split)
+        ]
+    except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
+        raise ConfigError([_not_opened(source, split, field, error)]) from error
+
+
+def _split_tables(part: Any, source: SourceConfig, split: Split, field: str) -> Iterator[pa.Table]:
+    try:
+        yield from part.with_format("arrow").iter(batch_size=TABLE_ROWS)
+    except _UNREADABLE as error:
+        raise ConfigError([_not_opened(source, split, field, error)]) from error
+
+
+def _hub_fingerprints(source: SourceConfig, split: Split, field: str) -> list[str]:
+    """Of each split named; from what the hub says, without the data themselves."""
+    datasets = _datasets()
+    try:
+        builder = datasets.load_dataset_builder(
+            source.path, name=source.name, revision=source.revision
         )
-    return value
+    except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
+        raise ConfigError([_not_opened(source, split, field, error)]) from error
+    # `Dataset._fingerprint` of a copy on this disk is the same; streaming has none of its own.
+    return [str(builder._get_dataset_fingerprint(name)) for name in _names(source, split)]
+
+
+def _not_opened(source: SourceConfig, split: Split, field: str, error: BaseException) -> str:
+    slip = difflib.get_close_matches(source.path, FILE_FORMATS, n=1)
+    return (
+        f"{field}.path: got {shown(source.path, 300)} with {split} "
+        f"{shown(list(_names(source, split)))}; must be one of {', '.join(FILE_FORMATS)}, a "
+        f"directory, or a hub id that can be reached or is in the cache ({_reason(error)})"
+        + (nearest(source.path, FILE_FORMATS) if slip else ".")
+    )
+
+
+def _datasets() -> Any:
+    """The library, quiet: what it would report is in the error that it raises."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    return datasets
+
+
+def _strings(table: pa.Table, column: str, field: str, where: str, first_row: int) -> list[str]:
+    """One column of a table, which must hold strings alone."""
+    if column not in table.column_names:
+        place = f"row {first_row} of {where}"
+        raise ConfigError([_unknown_column(column, table.column_names, field, place)])
+    values = table.column(column)
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    try:
+        found: list[Any] = values.to_pylist()
+    except UnicodeDecodeError as error:  # neither JSON's reader nor Parquet's looks at the bytes
+        raise ConfigError([_not_utf8(values, field, column, where, first_row)]) from error
+    # What `datasets` makes of a JSON column that holds strings and other things.
+    if isinstance(values.type, pa.JsonType):
+        found = [None if value is None else json.loads(value) for value in found]
+    for number, value in enumerate(found):
+        if not isinstance(value, str):
+            raise ConfigError(
+                [
+                    f"{field}: got {shown(column)}; must be a column of strings, but row "
+                    f"{first_row + number} of {where} holds {shown(value)}."
+                ]
+            )
+    return found
+
+
+def _not_utf8(values: pa.ChunkedArray, field: str, column: str, where: str, first_row: int) -> str:
+    for number, value in enumerate(values):
+        try:
+            value.as_py()
+        except UnicodeDecodeError as error:
+            return (
+                f"{field}: got {shown(column)}; must be a column of UTF-8 text, but row "
+                f"{first_row + number} of {where} holds other bytes ({_reason(error)}); convert "
+                "it, e.g. with iconv."
+            )
+    raise AssertionError("a column that could be read")
 
 
 def _unknown_column(column: str, columns: Sequence[str], field: str, place: str) -> str:
@@ -202,19 +302,14 @@ def _unknown_column(column: str, columns: Sequence[str], field: str, place: str)
     )
 
 
-def _contents(root: Path) -> list[list[str]]:
+def _contents(root: Path, digests: Digests) -> list[list[str]]:
     """[name, hash] of each file below; hidden ones are a tool's notes, such as download times."""
     below = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
     return [
-        [name, _sha256(file)]
+        [name, digests.sha256(file)]
         for name, file in sorted(below.items())
         if not any(part.startswith(".") for part in name.split("/"))
     ]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _reason(error: BaseException) -> str:

@@ -14,7 +14,7 @@ All numbers are little-endian. `cpt.corpus` builds it. Readers need neither toke
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -27,6 +27,8 @@ from cpt.records import read_json, write_json
 
 TOKENS, STARTS, DOMAINS, HASHES = "tokens.bin", "starts.bin", "domains.bin", "hashes.bin"
 META, VERIFIED = "meta.json", "verified.json"
+HASHES_AT_ONCE = 1 << 20
+"""Documents that are compared at a time."""
 
 
 class StoreError(ValueError):
@@ -212,6 +214,21 @@ def sha256(file: Path) -> str:
     """Of a whole file, read in pieces."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shared_documents(held_out: TokenStore, training: Sequence[TokenStore]) -> int:
+    """How many held-out documents stand, word for word, in training data; told by their hashes.
+
+    Memory: the hashes of what is held out, and a piece of the others.
+    """
+    hashes, copies = np.unique(held_out.hashes, return_counts=True)
+    shared = np.zeros(len(hashes), dtype=bool)
+    for store in training:
+        for start in range(0, len(store.hashes), HASHES_AT_ONCE):
+            piece = store.hashes[start : start + HASHES_AT_ONCE]
+            places = np.searchsorted(hashes, piece).clip(max=len(hashes) - 1)
+            shared[places[hashes[places] == piece]] = True
+    return int(copies[shared].sum())
 
 
 def _verified(path: Path) -> Mapping[str, Any]:

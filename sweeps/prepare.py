@@ -5,17 +5,17 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
-from cpt.corpus import TokenStore, build
-from cpt.dataset_config import FILE_FORMATS, DatasetConfig
+from cpt.corpus import Stores, build
 from cpt.hub_config import locate, read_model
-from cpt.parsing import ConfigError, shown
+from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
-from cpt.sources import Split, files
-from cpt.tokenizer import Tokenizer, load_tokenizer
+from cpt.token_library import library
+from cpt.token_store import TokenStore, shared_documents
+from cpt.tokenizer import load_tokenizer
 from sweeps.cost import costs, given_tariff
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
@@ -36,14 +36,21 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     """
     taken = None if spec.checkpoint is None else take(spec.checkpoint, tree, say)
     tokenizer = load_tokenizer(spec.tokenizer_name)
-    datasets: dict[str, DatasetFacts] = {}
+    packed: dict[str, Stores] = {}
     faults: list[str] = []
     for name in spec.stage_datasets:
         try:
-            datasets[name] = _facts(name, spec.datasets[name], tokenizer, tree, say)
+            packed[name] = build(
+                spec.datasets[name], tokenizer, library(tree), f"datasets.{name}", say
+            )
         except ConfigError as error:
             faults += error.faults
-    faults = faults or _leaks(spec)
+            continue
+        _say_packed(name, packed[name], say)
+    if faults:
+        raise ConfigError(faults)
+    datasets = {name: _facts(name, spec, packed) for name in packed}
+    faults = list(_leaks(spec, datasets))
     if faults:
         raise ConfigError(faults)
     return make_plan(spec, datasets, tokenizer.vocab_size, taken)
@@ -98,44 +105,41 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _facts(
-    name: str,
-    dataset: DatasetConfig,
-    tokenizer: Tokenizer,
-    tree: ResultTree,
-    say: Callable[[str], None],
-) -> DatasetFacts:
-    stores: dict[Split, TokenStore] = {}
-    for split in ("train", "validation"):
-        stores[split] = build(dataset, split, tokenizer, tree, f"datasets.{name}")
-        meta = stores[split].meta
-        say(f"{name} {split}: {meta.documents:,} documents, {meta.tokens:,} tokens")
+def _say_packed(name: str, stores: Stores, say: Callable[[str], None]) -> None:
+    named = {f"{name}/{source}" if source else name: one for source, one in stores.train.items()}
+    said = [*((f"{label} train", one) for label, one in named.items())]
+    for label, store in [*said, (f"{name} validation", stores.validation)]:
+        meta = store.meta
+        empty = f", {meta.empty:,} empty ones left out" if meta.empty else ""
+        say(f"{label}: {meta.documents:,} documents, {meta.tokens:,} tokens{empty}")
+
+
+def _facts(name: str, spec: SweepSpec, packed: Mapping[str, Stores]) -> DatasetFacts:
+    held_out = packed[name].validation
+    shared = {
+        other: shared_documents(held_out, list(stores.train.values()))
+        for other, stores in packed.items()
+    }
     return DatasetFacts(
-        sources={"": _split_facts(stores["train"])},
-        weights=dataset.weights,
-        validation=_split_facts(stores["validation"]),
+        sources={source: _split_facts(one) for source, one in packed[name].train.items()},
+        weights=spec.datasets[name].weights,
+        validation=_split_facts(held_out),
+        shared={other: count for other, count in shared.items() if count},
     )
 
 
-def _leaks(spec: SweepSpec) -> list[str]:
-    """Files that one stage trains on and another measures by, whatever they are called."""
-    used = {name: spec.datasets[name] for name in spec.stage_datasets}
-    read: dict[Path, str] = {}
-    for name, dataset in used.items():
-        read |= dict.fromkeys(_resolved_files(dataset, "train"), f"datasets.{name}.train")
-    return [
-        f"datasets.{name}.validation: got {shown(str(file), 300)}, which {read[file]} reads too; "
-        "must be held out of training; name other files."
-        for name, dataset in used.items()
-        for file in _resolved_files(dataset, "validation")
-        if file in read
-    ]
-
-
-def _resolved_files(dataset: DatasetConfig, split: Split) -> list[Path]:
-    if dataset.path not in FILE_FORMATS:
-        return []
-    return [file.resolve() for file in files(dataset, split, dataset.path)]
+def _leaks(spec: SweepSpec, datasets: Mapping[str, DatasetFacts]) -> Iterator[str]:
+    """A sentence for each data set that one stage trains on and another measures by."""
+    for name, facts in datasets.items():
+        allowed, whole = spec.datasets[name].max_shared_documents, facts.validation.documents
+        for other, count in facts.shared.items():
+            if Fraction(count, whole) > allowed:
+                yield (
+                    f"datasets.{name}.validation: {count:,} of its {whole:,} documents stand, word "
+                    f"for word, in the training data of datasets.{other}; at most "
+                    f"{float(100 * allowed):g}% may (datasets.{name}.max_shared_documents); "
+                    "leave them out of one of the two, or raise that."
+                )
 
 
 def _split_facts(store: TokenStore) -> SplitFacts:
@@ -146,6 +150,7 @@ def _split_facts(store: TokenStore) -> SplitFacts:
         tokens=meta.tokens,
         bytes=meta.bytes,
         domain_tokens={domain.name: domain.tokens for domain in meta.domains},
+        empty=meta.empty,
     )
 
 

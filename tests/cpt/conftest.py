@@ -13,6 +13,7 @@ from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree
+from cpt.token_library import library
 from cpt.tokenizer import load_tokenizer
 
 
@@ -111,8 +112,10 @@ def tiny_stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
             validation=(str(file),),
             domain="kind" if name == "held out" else None,
         )
-        store = build(dataset, "train", load_tokenizer("bytes"), tree, f"datasets.{name}")
-        corpora[name] = store.meta.corpus_id
+        stores = build(
+            dataset, load_tokenizer("bytes"), library(tree), f"datasets.{name}", lambda text: None
+        )
+        corpora[name] = stores.train[""].meta.corpus_id
     return tree.storage, corpora
 
 

@@ -2,6 +2,9 @@ import gzip
 import hashlib
 import json
 import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cpt import corpus
-from cpt.corpus import TokenStore, build, corpus_id
-from cpt.dataset_config import DatasetConfig
+from cpt import packing, store_writer
+from cpt.corpus import Stores, build
+from cpt.dataset_config import AnyDatasetConfig, DatasetConfig, MixedDatasetConfig
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
-from cpt.tokenizer import ByteTokenizer, load_tokenizer
+from cpt.token_library import library
+from cpt.token_store import StoreError, TokenStore, shared_documents
+from cpt.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
 
 BYTES = ByteTokenizer()
 FIELD = "datasets.letters"
@@ -38,16 +43,36 @@ def letters(file: Path | str, **changed: Any) -> DatasetConfig:
     )
 
 
+def stores_of(
+    dataset: AnyDatasetConfig,
+    tree: ResultTree,
+    tokenizer: Tokenizer = BYTES,
+    said: list[str] | None = None,
+) -> Stores:
+    say = said.append if said is not None else lambda text: None
+    return build(dataset, tokenizer, library(tree), FIELD, say)
+
+
 def built(dataset: DatasetConfig, tree: ResultTree) -> TokenStore:
-    return build(dataset, "train", BYTES, tree, FIELD)
+    return stores_of(dataset, tree).train[""]
 
 
-def refusal(dataset: DatasetConfig, tree: ResultTree) -> str:
+def built_ids(dataset: DatasetConfig, tree: ResultTree, tokenizer: Tokenizer = BYTES) -> list[str]:
+    stores = stores_of(dataset, tree, tokenizer)
+    return [stores.train[""].meta.corpus_id, stores.validation.meta.corpus_id]
+
+
+def refusal(dataset: AnyDatasetConfig, tree: ResultTree) -> str:
     with pytest.raises(ConfigError) as caught:
-        built(dataset, tree)
+        stores_of(dataset, tree)
     (sentence,) = caught.value.faults
     assert sentence.endswith(".") or "did you mean" in sentence
     return sentence
+
+
+def texts(store: TokenStore) -> list[str]:
+    pieces = np.split(np.asarray(store.tokens), store.starts[1:-1])
+    return [bytes(piece[:-1].tolist()).decode() for piece in pieces]
 
 
 @pytest.fixture
@@ -79,7 +104,12 @@ def test_documents_are_joined_and_each_is_ended(file: Path, tree: ResultTree) ->
         {"name": "x", "documents": 2, "tokens": 5, "bytes": 3},
         {"name": "y", "documents": 1, "tokens": 3, "bytes": 2},
     ]
-    assert meta.sha256 == hashlib.sha256((store.path / "tokens.bin").read_bytes()).hexdigest()
+    for name in ("tokens.bin", "starts.bin", "domains.bin", "hashes.bin"):
+        content = (store.path / name).read_bytes()
+        assert meta.files[name].model_dump() == {
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
     assert (meta.tokenizer, meta.vocab_size, meta.end_of_text) == ("bytes", 257, 256)
     assert store.path == tree.tokens(meta.corpus_id)
 
@@ -108,11 +138,13 @@ def test_sequences_overlap_by_one_token(file: Path, tree: ResultTree) -> None:
 
 def test_empty_texts_are_left_out(tmp_path: Path, tree: ResultTree) -> None:
     file = write_json_lines(tmp_path / "gaps.json", [{"text": ""}, {"text": "a"}])
-    assert built(letters(file), tree).tokens.tolist() == [97, 256]
+    store = built(letters(file), tree)
+    assert store.tokens.tolist() == [97, 256]
+    assert (store.meta.documents, store.meta.empty) == (1, 1)
 
 
 def test_batches_do_not_show(file: Path, tree: ResultTree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "BATCH_CHARACTERS", 2)
+    monkeypatch.setattr(packing, "BATCH_CHARACTERS", 2)
     assert built(letters(file), tree).starts.tolist() == [0, 3, 6, 8]
 
 
@@ -157,7 +189,7 @@ def test_brackets_in_a_file_name_are_no_pattern(tmp_path: Path, tree: ResultTree
 
 def test_files_are_read_in_the_order_given(tmp_path: Path, tree: ResultTree) -> None:
     one, two = (str(write_json_lines(tmp_path / f"{name}.json", [{"text": name}])) for name in "ab")
-    assert built(letters("", train=(two, one)), tree).tokens.tolist() == [98, 256, 97, 256]
+    assert built(letters(one, train=(two, one)), tree).tokens.tolist() == [98, 256, 97, 256]
 
 
 def test_a_directory_is_read_by_split(tmp_path: Path, tree: ResultTree) -> None:
@@ -168,7 +200,8 @@ def test_a_directory_is_read_by_split(tmp_path: Path, tree: ResultTree) -> None:
         write_json_lines(tmp_path / folder / "test.jsonl", [{"text": "b"}])
         (tmp_path / folder / ".downloaded").write_text(folder, encoding="utf-8")
         dataset = letters("", path=str(tmp_path / folder), train="train", validation="test")
-        stores += [build(dataset, split, BYTES, tree, FIELD) for split in ("train", "validation")]
+        both = stores_of(dataset, tree)
+        stores += [both.train[""], both.validation]
     assert [store.tokens.tolist() for store in stores] == [[97, 256], [98, 256]] * 2
     assert [store.meta.corpus_id for store in stores[:2]] == [
         store.meta.corpus_id for store in stores[2:]
@@ -178,28 +211,28 @@ def test_a_directory_is_read_by_split(tmp_path: Path, tree: ResultTree) -> None:
 # --- identity ---
 
 
-def test_the_same_content_elsewhere_is_the_same_corpus(tmp_path: Path, file: Path) -> None:
+def test_the_same_content_elsewhere_is_the_same_corpus(
+    tmp_path: Path, file: Path, tree: ResultTree
+) -> None:
     copy = tmp_path / "elsewhere.jsonl"
     copy.write_bytes(file.read_bytes())
-    assert corpus_id(letters(file), "train", BYTES, FIELD) == corpus_id(
-        letters(copy), "train", BYTES, "datasets.other"
-    )
+    assert built_ids(letters(file), tree) == built_ids(letters(copy), tree)
 
 
-def test_whatever_changes_the_tokens_changes_the_id(tmp_path: Path, file: Path) -> None:
+def test_whatever_changes_the_tokens_changes_the_id(
+    tmp_path: Path, file: Path, tree: ResultTree
+) -> None:
     class Other(ByteTokenizer):
         fingerprint = "other"
 
     changed = write_json_lines(tmp_path / "changed.jsonl", [{**ROWS[0], "text": "ac"}, *ROWS[1:]])
-    dataset = letters(file)
     ids = [
-        corpus_id(dataset, "train", BYTES, FIELD),
-        corpus_id(dataset, "validation", BYTES, FIELD),
-        corpus_id(dataset, "train", Other(), FIELD),
-        corpus_id(letters(changed), "train", BYTES, FIELD),
-        corpus_id(letters(file, text="domain"), "train", BYTES, FIELD),
-        corpus_id(letters(file, domain="domain"), "train", BYTES, FIELD),
-        corpus_id(letters(file, path="text"), "train", BYTES, FIELD),
+        *built_ids(letters(file), tree),
+        *built_ids(letters(file), tree, Other()),
+        *built_ids(letters(changed), tree),
+        *built_ids(letters(file, text="domain"), tree),
+        *built_ids(letters(file, domain="domain"), tree),
+        *built_ids(letters(file, path="text"), tree),
     ]
     assert len(set(ids)) == len(ids)
     assert all(len(name) == 16 and set(name) <= set("0123456789abcdef") for name in ids)
@@ -216,41 +249,235 @@ class Forbidden(ByteTokenizer):
 def test_a_second_build_does_not_tokenize(file: Path, tree: ResultTree) -> None:
     first = built(letters(file), tree)
     before = (first.path / "tokens.bin").stat().st_mtime_ns
-    second = build(letters(file), "train", Forbidden(), tree, FIELD)
+    second = stores_of(letters(file), tree, Forbidden()).train[""]
     assert (second.path / "tokens.bin").stat().st_mtime_ns == before
+
+
+def leftovers(tree: ResultTree) -> list[str]:
+    folder = tree.storage / "tokens"
+    return [path.name for path in folder.iterdir() if path.name not in (".locks", ".digests.json")]
 
 
 def test_an_interrupted_build_leaves_no_store(file: Path, tree: ResultTree) -> None:
     with pytest.raises(AssertionError, match="tokenized again"):
-        build(letters(file), "train", Forbidden(), tree, FIELD)
-    assert list((tree.storage / "tokens").iterdir()) == []
+        stores_of(letters(file), tree, Forbidden())
+    assert leftovers(tree) == []
 
 
-def test_what_a_killed_builder_left_is_ignored_and_later_removed(
-    file: Path, tree: ResultTree
-) -> None:
-    name = corpus_id(letters(file), "train", BYTES, FIELD)
-    fresh, stale = (tree.storage / "tokens" / f".{name}.{end}" for end in ("fresh", "stale"))
-    for leftover in (fresh, stale):
+def test_what_a_killed_builder_left_is_removed_by_the_next(file: Path, tree: ResultTree) -> None:
+    (name, _) = built_ids(letters(file), ResultTree(tree.storage / "other"))
+    here, fresh, stale = (
+        tree.storage / "tokens" / f".{name}.{end}"
+        for end in (f"{socket.gethostname()}.x", "elsewhere.fresh", "elsewhere.stale")
+    )
+    for leftover in (here, fresh, stale):
         leftover.mkdir(parents=True)
         (leftover / "tokens.bin").write_bytes(b"half")
     two_days_ago = time.time() - 2 * 24 * 3600
     os.utime(stale / "tokens.bin", (two_days_ago, two_days_ago))
     os.utime(stale, (two_days_ago, two_days_ago))
     assert built(letters(file), tree).meta.tokens == 8
-    assert (fresh.exists(), stale.exists()) == (True, False)
+    # That of another machine may still be worked on, until nothing touched it for a day.
+    assert (here.exists(), fresh.exists(), stale.exists()) == (False, True, False)
 
 
-def test_the_slower_of_two_builders_uses_the_winner(file: Path, tree: ResultTree) -> None:
-    class Overtaken(ByteTokenizer):
-        def encode_batch(self, texts: Any) -> list[np.ndarray]:
-            winners.append(built(letters(file), tree))
-            return super().encode_batch(texts)
+BUILD = """
+import sys
+from cpt.corpus import build
+from cpt.dataset_config import DatasetConfig
+from cpt.records import ResultTree
+from cpt.token_library import library
+from cpt.tokenizer import ByteTokenizer
+class Counted(ByteTokenizer):
+    def encode_batch(self, texts):
+        print("tokenized", flush=True)
+        return super().encode_batch(texts)
+_, storage, file = sys.argv
+dataset = DatasetConfig(path="json", train=file, validation=file)
+build(dataset, Counted(), library(ResultTree(__import__("pathlib").Path(storage))), "x", print)
+"""
 
-    winners: list[TokenStore] = []
-    store = build(letters(file), "train", Overtaken(), tree, FIELD)
-    assert store.path == winners[0].path
-    assert [path.name for path in (tree.storage / "tokens").iterdir()] == [store.path.name]
+
+def test_of_builders_at_the_same_time_one_tokenizes(file: Path, tree: ResultTree) -> None:
+    command = [sys.executable, "-c", BUILD, str(tree.storage), str(file)]
+    builders = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+        for _ in range(3)
+    ]
+    outputs = [builder.communicate(timeout=60)[0] for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0, 0]
+    # One batch of each split.
+    assert sum(output.count("tokenized") for output in outputs) == 2
+    assert built(letters(file), tree).meta.documents == 3
+
+
+def test_processes_pack_what_one_packs_in_the_same_order(
+    tmp_path: Path, tree: ResultTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": f"document {number}", "domain": "xy"[number % 2]} for number in range(300)]
+    file = write_json_lines(tmp_path / "many.jsonl", rows)
+    alone = built(letters(file, domain="domain"), tree)
+    monkeypatch.setattr(packing, "BATCH_CHARACTERS", 100)
+    several = built(letters(file, domain="domain"), ResultTree(tmp_path / "other"))
+    assert alone.meta == several.meta
+    assert texts(several) == [row["text"] for row in rows]
+
+
+def test_a_source_that_changed_is_packed_anew_and_said(file: Path, tree: ResultTree) -> None:
+    said: list[str] = []
+    first = stores_of(letters(file), tree, said=said).train[""]
+    assert said == []
+    write_json_lines(file, [*ROWS, {"text": "d", "domain": "x"}])
+    second = stores_of(letters(file), tree, said=said).train[""]
+    assert (first.meta.documents, second.meta.documents) == (3, 4)
+    assert said == [
+        f"letters {split}: what lies there has changed since it was packed; packed anew"
+        for split in ("train", "validation")
+    ]
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "starts.bin", "domains.bin", "hashes.bin"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_a_damaged_store_is_set_aside_and_packed_anew(
+    file: Path, tree: ResultTree, name: str, damage: str
+) -> None:
+    store = built(letters(file), tree)
+    content = (store.path / name).read_bytes()
+    match damage:
+        case "cut":
+            (store.path / name).write_bytes(content[:-1])
+        case "changed":
+            (store.path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        case "gone":
+            (store.path / name).unlink()
+    said: list[str] = []
+    again = stores_of(letters(file), tree, said=said).train[""]
+    assert (again.path / name).read_bytes() == content
+    (sentence,) = said
+    assert name in sentence
+    assert sentence.endswith(f"moved to {store.path.name}.damaged-1 and packed anew")
+
+
+def test_a_damaged_meta_is_noticed(file: Path, tree: ResultTree) -> None:
+    store = built(letters(file), tree)
+    meta = json.loads((store.path / "meta.json").read_text())
+    (store.path / "meta.json").write_text(json.dumps(meta | {"tokens": 7}))
+    with pytest.raises(StoreError, match=r"meta\.json is damaged"):
+        TokenStore(store.path)
+
+
+def test_a_full_disk_ends_the_build_with_a_sentence(tmp_path: Path, tree: ResultTree) -> None:
+    file = write_json_lines(tmp_path / "long.jsonl", [{"text": "x" * 100_000}])
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", limited + BUILD, str(tree.storage), str(file)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "tokens.bin cannot be written (File too large): it needs more than the 200002 " in last
+    assert "are free there; make room, and the next run packs it anew." in last
+    assert leftovers(tree) == []
+
+
+# --- a share held out ---
+
+
+def test_a_share_is_held_out_by_the_hash_of_the_text(tmp_path: Path, tree: ResultTree) -> None:
+    rows = [{"text": f"document {number % 1000}"} for number in range(2000)]
+    file = write_json_lines(tmp_path / "whole.jsonl", [{"text": ""}, *rows])
+    cut = letters(file, validation=(), validation_share="1/10")
+    stores = stores_of(cut, tree)
+    kept, held_out = texts(stores.train[""]), texts(stores.validation)
+    expected = [
+        row["text"]
+        for row in rows
+        if int.from_bytes(hashlib.blake2b(row["text"].encode(), digest_size=8).digest(), "little")
+        < 2**64 // 10
+    ]
+    assert held_out == expected
+    assert 140 <= len(held_out) <= 260  # 200 expected, each text twice
+    assert sorted(kept + held_out) == sorted(row["text"] for row in rows)
+    # The second copy of a text falls where the first did.
+    assert set(kept).isdisjoint(held_out)
+    assert shared_documents(stores.validation, [stores.train[""]]) == 0
+    assert (stores.train[""].meta.empty, stores.validation.meta.empty) == (1, 0)
+
+
+def test_another_share_is_another_corpus(file: Path, tree: ResultTree) -> None:
+    def ids(share: str) -> list[str]:
+        return built_ids(letters(file, validation=(), validation_share=share), tree)
+
+    rows = [{"text": str(number)} for number in range(100)]
+    write_json_lines(file, rows)
+    assert len({*ids("1/2"), *ids("1/3")}) == 4
+
+
+def test_a_share_that_holds_out_nothing_is_refused(file: Path, tree: ResultTree) -> None:
+    sentence = refusal(letters(file, validation=(), validation_share="1/1000000"), tree)
+    assert sentence.startswith(f"{FIELD}.validation_share: got '1/1000000'; the validation set is")
+
+
+# --- several sources ---
+
+
+def mixed(tmp_path: Path, **changed: Any) -> MixedDatasetConfig:
+    sources = {}
+    for name, rows in {"cats": ["a", "b"], "dogs": ["c", "d"]}.items():
+        content = [{"text": text, "kind": text.upper()} for text in rows]
+        file = write_json_lines(tmp_path / f"{name}.jsonl", content)
+        sources[name] = {"path": "json", "train": str(file), "validation": str(file), "weight": 1}
+    sources["dogs"]["domain"] = "kind"
+    return MixedDatasetConfig.model_validate({"sources": sources} | changed)
+
+
+def test_each_source_has_a_store_and_all_hold_out_together(
+    tmp_path: Path, tree: ResultTree
+) -> None:
+    stores = stores_of(mixed(tmp_path), tree)
+    assert {name: texts(store) for name, store in stores.train.items()} == {
+        "cats": ["a", "b"],
+        "dogs": ["c", "d"],
+    }
+    assert texts(stores.validation) == ["a", "b", "c", "d"]
+    assert [domain.name for domain in stores.validation.meta.domains] == [
+        "cats",
+        "dogs/C",
+        "dogs/D",
+    ]
+    assert [domain.name for domain in stores.train["dogs"].meta.domains] == ["C", "D"]
+
+
+def test_a_source_shares_its_store_with_a_data_set_of_its_own(
+    tmp_path: Path, tree: ResultTree
+) -> None:
+    stores = stores_of(mixed(tmp_path), tree)
+    alone = built(letters(tmp_path / "cats.jsonl"), tree)
+    assert alone.path == stores.train["cats"].path
+
+
+def test_a_fault_of_a_source_names_it(tmp_path: Path, tree: ResultTree) -> None:
+    dataset = mixed(tmp_path)
+    (tmp_path / "dogs.jsonl").unlink()
+    with pytest.raises(ConfigError) as caught:
+        stores_of(dataset, tree)
+    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+        f"{FIELD}.sources.dogs.train",
+        f"{FIELD}.sources.dogs.validation",
+    ]
+
+
+# --- documents that both hold ---
+
+
+def test_shared_documents_are_counted(tmp_path: Path, tree: ResultTree) -> None:
+    train = write_json_lines(tmp_path / "t.jsonl", [{"text": text} for text in "abcaa"])
+    held_out = write_json_lines(tmp_path / "v.jsonl", [{"text": text} for text in "axay"])
+    stores = stores_of(letters(train, validation=str(held_out)), tree)
+    assert shared_documents(stores.validation, [stores.train[""]]) == 2
+    assert shared_documents(stores.train[""], [stores.validation]) == 3
 
 
 # --- refusals ---
@@ -259,9 +486,10 @@ def test_the_slower_of_two_builders_uses_the_winner(file: Path, tree: ResultTree
 def test_refuses_files_that_are_missing_all_at_once(tree: ResultTree) -> None:
     with pytest.raises(ConfigError) as caught:
         built(letters("", train=("absent.json", "none-*.json")), tree)
-    first, second = caught.value.faults
+    first, second, third = caught.value.faults
     assert first.startswith(f"{FIELD}.train: got 'absent.json'; there is no such file (")
     assert second.startswith(f"{FIELD}.train: got 'none-*.json'; matches no file (")
+    assert third.startswith(f"{FIELD}.validation: got '")
 
 
 def test_refuses_an_unknown_column_with_the_nearest(file: Path, tree: ResultTree) -> None:
@@ -284,8 +512,13 @@ def test_refuses_text_that_is_no_string(tmp_path: Path, tree: ResultTree, value:
 def test_refuses_an_empty_set(tmp_path: Path, tree: ResultTree, rows: list[dict[str, Any]]) -> None:
     for name in ("none.json", "none.json.gz"):
         file = write_json_lines(tmp_path / name, rows)
-        with pytest.raises(ConfigError, match=r"letters\.validation: .* validation set is empty"):
-            build(letters(file), "validation", BYTES, tree, FIELD)
+        sentence = refusal(letters(file), tree)
+        assert sentence.startswith(f"{FIELD}.train: got")
+        assert "the train set is empty" in sentence
+        good = write_json_lines(tmp_path / "good.json", ROWS)
+        sentence = refusal(letters(good, validation=str(file)), tree)
+        assert sentence.startswith(f"{FIELD}.validation: got")
+        assert "the validation set is empty" in sentence
 
 
 @pytest.mark.parametrize(
@@ -296,8 +529,8 @@ def test_refuses_an_empty_set(tmp_path: Path, tree: ResultTree, rows: list[dict[
         ("json", "x.json.gz", gzip.compress(os.urandom(5000))[:200]),
         ("parquet", "x.parquet", b"not parquet"),
         ("csv", "x.csv", b'text,b\n1,2\n"x'),
-        ("text", "x.txt", "é".encode("latin-1")),
         ("arrow", "x.arrow", b"not arrow"),
+        ("json", "x.json", b'{"text": "\\ud800"}\n'),
     ],
 )
 def test_refuses_a_corrupt_file_by_name(
@@ -308,6 +541,41 @@ def test_refuses_a_corrupt_file_by_name(
     assert sentence.startswith(
         f"{FIELD}.train: got '{tmp_path / name}'; cannot be read as {path} ("
     )
+
+
+def test_refuses_a_row_of_json_that_is_not_utf8(tmp_path: Path, tree: ResultTree) -> None:
+    (tmp_path / "x").write_bytes(b'{"text": "a"}\n{"text": "caf\xe9"}\n')
+    sentence = refusal(letters(tmp_path / "x"), tree)
+    assert sentence.startswith(
+        f"{FIELD}.text: got 'text'; must be a column of UTF-8 text, but row 2 of {tmp_path / 'x'} "
+        "holds other bytes ("
+    )
+    assert sentence.endswith("; convert it, e.g. with iconv.")
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("csv", b"text\ncaf\xe9\n"),
+        ("text", b"caf\xe9"),
+    ],
+)
+def test_refuses_what_is_not_utf8(
+    tmp_path: Path, tree: ResultTree, path: str, content: bytes
+) -> None:
+    (tmp_path / "x").write_bytes(content)
+    sentence = refusal(letters(tmp_path / "x", path=path), tree)
+    assert sentence.startswith(
+        f"{FIELD}.train: got '{tmp_path / 'x'}'; must be UTF-8, but holds other bytes ("
+    )
+    assert "0xe9" in sentence
+
+
+def test_a_column_of_strings_and_numbers_is_refused_at_the_first_number(
+    tmp_path: Path, tree: ResultTree
+) -> None:
+    file = write_json_lines(tmp_path / "mixed.jsonl", [{"text": "a"}, {"text": 3}])
+    assert refusal(letters(file), tree).endswith(f"row 2 of {file} holds 3.")
 
 
 @pytest.mark.parametrize("path", ["jsn", "nobody/nothing"])
@@ -327,9 +595,9 @@ def test_refuses_a_split_that_a_directory_lacks(tmp_path: Path, tree: ResultTree
 def test_refuses_a_domain_column_that_names_no_domains(
     file: Path, tree: ResultTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "MAX_DOMAINS", 1)
+    monkeypatch.setattr(store_writer, "MAX_DOMAINS", 1)
     sentence = refusal(letters(file, domain="domain"), tree)
-    assert sentence.startswith(f"{FIELD}.domain: got 'domain'; must be a column of at most 1 ")
+    assert sentence.startswith(f"{FIELD}.domain: got a column with 2 different names, 'y' the last")
 
 
 # --- real text ---
@@ -338,7 +606,7 @@ def test_refuses_a_domain_column_that_names_no_domains(
 def test_real_text_through_the_neox_tokenizer(shared_data: Path, tree: ResultTree) -> None:
     tokenizer = load_tokenizer(str(shared_data / "20B_tokenizer.json"))
     dataset = letters(shared_data / "en_wiki.valid.jsonl.gz", domain="domain")
-    store = build(dataset, "validation", tokenizer, tree, FIELD)
+    store = stores_of(dataset, tree, tokenizer).validation
     # Counts from the data's own README: 220 rows, 676,697 bytes, 152,989 tokens.
     assert store.meta.documents == 220
     assert store.meta.bytes == 676_697

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from cpt import local_text
-from cpt.corpus import build, corpus_id
+from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
+from cpt.token_library import library
+from cpt.token_store import shared_documents
 from cpt.tokenizer import ByteTokenizer
 
 PROGRAM = """
@@ -85,16 +87,18 @@ class A:
 
 def test_a_local_corpus_becomes_a_store(tmp_path: Path) -> None:
     tree, code = ResultTree(tmp_path), DatasetConfig(path="local:python-code")
-    store = build(code, "validation", ByteTokenizer(), tree, "datasets.code")
-    assert store.meta.domains == ()
-    assert store.meta.tokens == store.meta.bytes + store.meta.documents
-    assert store.meta.corpus_id != corpus_id(code, "train", ByteTokenizer(), "datasets.code")
+    stores = build(code, ByteTokenizer(), library(tree), "datasets.code", print)
+    for store in (stores.validation, stores.train[""]):
+        assert store.meta.domains == ()
+        assert store.meta.tokens == store.meta.bytes + store.meta.documents
+    assert stores.validation.meta.corpus_id != stores.train[""].meta.corpus_id
+    assert shared_documents(stores.validation, [stores.train[""]]) == 0
 
 
 def test_code_has_no_domains(tmp_path: Path) -> None:
     code = DatasetConfig(path="local:python-code", domain="domain")
     with pytest.raises(ConfigError, match=r"^datasets\.code\.domain: got 'domain'; .* has text"):
-        build(code, "train", ByteTokenizer(), ResultTree(tmp_path), "datasets.code")
+        build(code, ByteTokenizer(), library(ResultTree(tmp_path)), "datasets.code", print)
 
 
 def test_the_id_of_prose_follows_the_versions_installed(monkeypatch: pytest.MonkeyPatch) -> None:
