@@ -136,6 +136,8 @@ class RunConfig(Frozen):
         optimizer: AdamW; its state starts fresh with every stage (the paper's setting).
         seed: Orders the data and, without a parent, initialises the weights.
         precision: bf16 computes in bfloat16 over fp32 weights.
+        document_end: Id of the token that ends a document; attention stays inside documents. None:
+            sequences are read through.
         micro_batch_size: Sequences per worker in one forward pass; None: all at once. Not hashed.
         checkpoint_interval_steps: Not hashed.
         log_interval_steps: One train row every so many steps. Not hashed.
@@ -162,6 +164,7 @@ class RunConfig(Frozen):
     optimizer: OptimizerConfig = OptimizerConfig()
     seed: CountOrZero = 0
     precision: Literal["fp32", "bf16"] = "fp32"
+    document_end: CountOrZero | None = None
     micro_batch_size: Count | None = None
     checkpoint_interval_steps: Count = 1000
     log_interval_steps: Count = 1
@@ -173,6 +176,11 @@ class RunConfig(Frozen):
     def _check(self) -> Self:
         if self.model.vocab_size is None:
             raise ValueError("model.vocab_size must be a number in a RunConfig")
+        if self.document_end is not None and self.document_end >= self.model.vocab_size:
+            raise ValueError(
+                f"document_end {self.document_end} must be below "
+                f"model.vocab_size, {self.model.vocab_size}"
+            )
         if self.parent is not None and self.weights is not None:
             raise ValueError("parent and weights: must not both be given; leave one out")
         longest = self.model.max_sequence_length

@@ -74,8 +74,20 @@ class Attention(nn.Module):
         self.query_norm = Norm(config, config.head_size) if config.qk_norm else None
         self.key_norm = Norm(config, config.head_size) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Every position reads itself and those before it; [B, T, D] to [B, T, D]."""
+    def forward(
+        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask_B1TT: Tensor | None = None
+    ) -> Tensor:
+        """Every position reads itself and those before it, or what the mask leaves of them.
+
+        Args:
+            x_BTD: [B, T, D].
+            cos: Of the rotary angles, see `rotary`.
+            sin: Likewise.
+            mask_B1TT: See `document_mask`.
+
+        Returns:
+            [B, T, D].
+        """
         B, T, _ = x_BTD.shape
         H, G = self.num_heads, self.kv_heads
         heads = self.query_key_value(x_BTD).view(B, T, H + 2 * G, self.head_size)
@@ -84,7 +96,8 @@ class Attention(nn.Module):
             q_BTHK, k_BTGK = turning.split((H, G), dim=2)
             turning = torch.cat((self.query_norm(q_BTHK), self.key_norm(k_BTGK)), dim=2)
         q_BTHK, k_BTGK = self.rotated(turning, cos, sin).split((H, G), dim=2)
-        mixed_BHTK = attend(*(x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK)))
+        q_BHTK, k_BGTK, v_BGTK = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
+        mixed_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, mask_B1TT)
         return self.dense(mixed_BHTK.transpose(1, 2).reshape(B, T, H * self.head_size))
 
     def rotated(self, x_BTHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -97,19 +110,57 @@ class Attention(nn.Module):
         return torch.cat((turned.to(x_BTHK.dtype), kept), dim=-1)
 
 
-def attend(q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor) -> Tensor:
-    """Causal attention, [B, H, T, K]; each head of keys and values serves H / G of the queries."""
+def document_mask(tokens_BT: Tensor, document_end: int) -> Tensor:
+    """Which positions a position may read: itself and those before it, of its own document.
+
+    A token that ends a document belongs to that document. Rotary angles need no reset where a
+    document begins: scores depend on the distance of two positions alone.
+
+    Args:
+        tokens_BT: int64 [B, T].
+        document_end: Id of the token that ends a document.
+
+    Returns:
+        bool [B, 1, T, T], queries before keys; True: may be read.
+    """
+    ends_BT = (tokens_BT == document_end).long()
+    document_BT = ends_BT.cumsum(1) - ends_BT  # ends strictly before a position
+    return (document_BT[:, None, :, None] == document_BT[:, None, None, :]).tril()
+
+
+def attend(
+    q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, mask_B1TT: Tensor | None = None
+) -> Tensor:
+    """Causal attention; each head of keys and values serves H / G of the queries.
+
+    Args:
+        q_BHTK: [B, H, T, K].
+        k_BGTK: [B, G, T, K].
+        v_BGTK: [B, G, T, K].
+        mask_B1TT: bool [B, 1, T, T], causal itself, see `document_mask`; None: all that is earlier.
+
+    Returns:
+        [B, H, T, K].
+    """
     _, H, T, K = q_BHTK.shape
     shared = H // k_BGTK.shape[1]
     short = SHORT_BF16 if q_BHTK.dtype == torch.bfloat16 else SHORT_FP32
     if q_BHTK.device.type != "cpu" or short < T:
         return F.scaled_dot_product_attention(
-            q_BHTK, k_BGTK, v_BGTK, is_causal=True, enable_gqa=shared > 1
+            q_BHTK,
+            k_BGTK,
+            v_BGTK,
+            attn_mask=mask_B1TT,
+            is_causal=mask_B1TT is None,
+            enable_gqa=shared > 1,
         )
     if shared > 1:
         k_BGTK, v_BGTK = (x.repeat_interleave(shared, dim=1) for x in (k_BGTK, v_BGTK))
-    later = torch.full((T, T), -math.inf, dtype=q_BHTK.dtype, device=q_BHTK.device).triu(1)
-    scores = (q_BHTK * K**-0.5) @ k_BGTK.transpose(-1, -2) + later
+    if mask_B1TT is None:
+        barred = torch.full((T, T), -math.inf, dtype=q_BHTK.dtype, device=q_BHTK.device).triu(1)
+    else:
+        barred = torch.zeros_like(mask_B1TT, dtype=q_BHTK.dtype).masked_fill(~mask_B1TT, -math.inf)
+    scores = (q_BHTK * K**-0.5) @ k_BGTK.transpose(-1, -2) + barred
     return torch.softmax(scores, dim=-1) @ v_BGTK
 
 
@@ -154,16 +205,18 @@ class Block(nn.Module):
         torch._dynamo.config.recompile_limit = 64
         self._train_layer = torch.compile(self._layer, dynamic=False)
 
-    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """[B, T, D] to [B, T, D]."""
+    def forward(
+        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask_B1TT: Tensor | None = None
+    ) -> Tensor:
+        """[B, T, D] to [B, T, D]; the rest as `Attention` takes it."""
         if not torch.is_grad_enabled():
-            return self._layer(x_BTD, cos, sin)
+            return self._layer(x_BTD, cos, sin, mask_B1TT)
         if self.recomputed:
-            return checkpoint(self._train_layer, x_BTD, cos, sin, use_reentrant=False)
-        return self._train_layer(x_BTD, cos, sin)
+            return checkpoint(self._train_layer, x_BTD, cos, sin, mask_B1TT, use_reentrant=False)
+        return self._train_layer(x_BTD, cos, sin, mask_B1TT)
 
-    def _layer(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        attended = self.attention(self.input_layernorm(x_BTD), cos, sin)
+    def _layer(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+        attended = self.attention(self.input_layernorm(x_BTD), cos, sin, mask_B1TT)
         if self.parallel_residual:
             return x_BTD + attended + self.mlp(self.post_attention_layernorm(x_BTD))
         x_BTD = x_BTD + attended
@@ -176,6 +229,8 @@ class GPT(nn.Module):
     Attributes:
         config: Its shape.
         compute_dtype: Precision of the residual stream, and so of every matrix product.
+        document_end: Id of the token that ends a document; attention stays inside documents. None:
+            sequences are read through.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -183,6 +238,7 @@ class GPT(nn.Module):
         assert config.vocab_size is not None
         self.config = config
         self.compute_dtype = torch.float32
+        self.document_end: int | None = None
         self.embed_in = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.final_layer_norm = Norm(config, config.hidden_size)
@@ -247,9 +303,11 @@ class GPT(nn.Module):
         if key not in self._angles:
             self._angles[key] = rotary(self.config, *key)
         cos, sin = self._angles[key]
+        end = self.document_end
+        mask_B1TT = None if end is None else document_mask(tokens_BT, end)
         x_BTD = self.embed_in(tokens_BT).to(self.compute_dtype)
         for layer in self.layers:
-            x_BTD = layer(x_BTD, cos, sin)
+            x_BTD = layer(x_BTD, cos, sin, mask_B1TT)
         return self.final_layer_norm(x_BTD)
 
     def _output_weight(self) -> Tensor:

@@ -44,6 +44,7 @@ def place(config: RunConfig, team: Workers) -> GPT:
     """
     with torch.device("meta"):
         model = GPT(config.model)
+    model.document_end = config.document_end
     if config.precision == "bf16":
         model.compute_dtype = torch.bfloat16
     compiled = is_compiled(config, team)

@@ -41,7 +41,9 @@ def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     if faults or vocab_size is None:
         raise ConfigError(faults)
     taken = None if model is None else TakenModel(weights="unpacked", model=model)
-    return make_plan(spec, declared_facts(spec), vocab_size, taken)
+    # No tokenizer says which token ends a document; any id will do, as those of states are
+    # provisional anyway, and 0 is in every vocabulary.
+    return make_plan(spec, declared_facts(spec), vocab_size, taken, end_of_text=0)
 
 
 def declared_facts(spec: SweepSpec) -> Mapping[str, DatasetFacts]:

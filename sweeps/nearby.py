@@ -109,7 +109,7 @@ def _all_but_one(fields: Mapping[str, str]) -> Iterable[tuple[str, str]]:
 _SWEPT = {"schedule", "stream", "seed"}
 """What sweeps are there to vary: to miss a finished state by one of these is no surprise."""
 _MAY_BE_LEFT_OUT = (
-    "precision", "evaluation.tokens_per_dataset", "optimizer.betas", "optimizer.eps",
-    "optimizer.weight_decay", "optimizer.max_grad_norm",
+    "precision", "document_end", "evaluation.tokens_per_dataset", "optimizer.betas",
+    "optimizer.eps", "optimizer.weight_decay", "optimizer.max_grad_norm",
 )  # fmt: skip
 """Fields that an identity leaves out at their default, so that one side may lack them."""

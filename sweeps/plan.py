@@ -104,6 +104,7 @@ class Plan:
             "sequence_length": spec.sequence_length,
             "global_batch_size": spec.global_batch_size,
             "precision": spec.precision,
+            "mask_documents": spec.mask_documents,
             "stopping": self._stopping_json(),
             "trials": [
                 {
@@ -228,6 +229,8 @@ def make_plan(
     datasets: Mapping[str, DatasetFacts],
     vocab_size: int,
     taken: TakenModel | None = None,
+    *,
+    end_of_text: int | None = None,
 ) -> Plan:
     """Lays out a sweep.
 
@@ -236,6 +239,7 @@ def make_plan(
         datasets: Facts of the data sets that the stages name.
         vocab_size: The tokenizer's.
         taken: The model that a sweep with a checkpoint starts from.
+        end_of_text: The tokenizer's token after a document; needed where documents are masked.
 
     Raises:
         ConfigError: The data do not serve: too short without permission to repeat, a vocabulary
@@ -244,12 +248,14 @@ def make_plan(
     """
     model = spec.model if taken is None else taken.model
     assert model is not None, "a spec without a checkpoint has a model"
+    assert end_of_text is not None or not spec.mask_documents
     faults = _model_faults(spec, model, vocab_size)
     if model.vocab_size is None:
         model = model.model_copy(update={"vocab_size": padded_vocab_size(vocab_size)})
-    # What is too long for the model is told above; no run could be laid out with it.
-    model = model.model_copy(update={"max_sequence_length": None}) if faults else model
-    builder = RunBuilder(spec, model, datasets, taken)
+    if faults:
+        # What the model cannot take is told above; no run could be laid out with it.
+        model, end_of_text = model.model_copy(update={"max_sequence_length": None}), None
+    builder = RunBuilder(spec, model, datasets, taken, end_of_text)
     runs: dict[str, StageRun] = {}
     paths: list[tuple[Setting, int, tuple[StageRun, ...]]] = []
     unfit: dict[str, list[str]] = {}

@@ -48,11 +48,12 @@ def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> R
 
 def _heading(plan: Plan) -> Text:
     spec = plan.spec
+    masked = ", attention inside documents" if spec.mask_documents else ""
     return Text.assemble(
         (f"{spec.name}: {' → '.join(spec.stage_datasets)}", "bold"),
         f"\n{plan.model.num_parameters:,} parameters, {spec.precision}; "
         f"{spec.global_batch_size:,} x {spec.sequence_length:,} = {spec.tokens_per_step:,} "
-        "tokens a step",
+        f"tokens a step{masked}",
     )
 
 

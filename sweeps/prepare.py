@@ -53,7 +53,7 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     faults = list(_leaks(spec, datasets))
     if faults:
         raise ConfigError(faults)
-    return make_plan(spec, datasets, tokenizer.vocab_size, taken)
+    return make_plan(spec, datasets, tokenizer.vocab_size, taken, end_of_text=tokenizer.end_of_text)
 
 
 def take(checkpoint: str, tree: ResultTree, say: Callable[[str], None]) -> TakenModel:

@@ -50,8 +50,10 @@ class RunBuilder:
         model: ModelConfig,
         datasets: Mapping[str, DatasetFacts],
         taken: TakenModel | None = None,
+        end_of_text: int | None = None,
     ) -> None:
         self.spec, self.model, self.datasets, self.taken = spec, model, datasets, taken
+        self._document_end = end_of_text if spec.mask_documents else None
         self.rates = Rates(spec)
         self._middle = reference(spec)
         self._built: dict[Any, StageRun] = {}
@@ -219,6 +221,7 @@ class RunBuilder:
             optimizer=spec.optimizer,
             seed=seed,
             precision=spec.precision,
+            document_end=self._document_end,
             micro_batch_size=spec.micro_batch_size,
             checkpoint_interval_steps=spec.checkpoint_interval_steps,
             log_interval_steps=spec.log_interval_steps,

@@ -229,6 +229,7 @@ class SweepSpec(Frozen):
     micro_batch_size: Count | None = None
     compile: Literal["auto", "always", "never"] = "auto"
     activation_checkpointing: bool = False
+    mask_documents: bool = False
     checkpoint_interval_steps: Count = 1000
     log_interval_steps: Count = 1
     shortest_shared_steps: Count = 100

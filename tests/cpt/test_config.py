@@ -162,6 +162,7 @@ def test_what_changes_no_number_does_not_change_the_id(changes):
         {"model__intermediate_size": None},
         {"model__intermediate_size": 256},  # 4 x 64
         {"schedule__start_lr": 0},
+        {"document_end": None},
         {"evaluation__tokens_per_dataset": 65_536},
     ],
     ids=str,
@@ -235,6 +236,8 @@ CHANGES = [
     {"optimizer__max_grad_norm": 0.5},
     {"seed": 1},
     {"precision": "bf16"},
+    {"document_end": 0},
+    {"document_end": 255},
 ]
 
 
@@ -504,6 +507,8 @@ def test_a_configuration_cannot_be_edited():
         ({"model__vocab_size": None}, "model.vocab_size must be a number in a RunConfig."),
         ({"total_steps": 0.5}, "total_steps: got 0.5; must be a whole number."),
         ({"seed": -1}, "seed: got -1; must be at least 0."),
+        ({"document_end": 256}, "document_end 256 must be below model.vocab_size, 256."),
+        ({"document_end": -1}, "document_end: got -1; must be at least 0."),
         ({"stream": []}, "stream: got []; must be a list of at least 1."),
         (
             {"precision": "bf61"},

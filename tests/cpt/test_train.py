@@ -179,6 +179,21 @@ def test_fsdp_workers_equal_one(tiny, workers, replicas, micro_batch_size) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fsdp_workers_equal_one_inside_documents(tiny, precision) -> None:
+    """Every worker masks its own sequences: losses as near as those without a mask."""
+    config = tiny.config(document_end=256, precision=precision)
+    train(config, tiny.tree)
+    sharded = tiny.beside("sharded")
+    torchrun(2, write_config(sharded, config))
+    tolerance = {"fp32": 1e-5, "bf16": 5e-3}[precision]
+    alone, together = (rows_of(tree.state(config.state_id)) for tree in (tiny.tree, sharded))
+    for one_rows, two_rows in zip(alone, together, strict=True):
+        for one, two in zip(one_rows, two_rows, strict=True):
+            assert two["loss"] == pytest.approx(one["loss"], abs=tolerance)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["neox", "llama"])
 def test_fsdp_workers_equal_one_in_bf16(tiny, family) -> None:
     """The same weights are cast to the same precision: what differs is rounding, 2^-8 an operation.
@@ -220,6 +235,32 @@ def test_gradients_are_summed_over_the_workers_once_an_update(tiny, tmp_path) ->
     state = write_config(tiny.tree, tiny.config(micro_batch_size=1))
     torchrun(2, state, str(script))
     assert [script.with_suffix(f".{rank}").read_text() for rank in (0, 1)] == ["12", "12"]
+
+
+def test_a_run_is_trained_and_evaluated_inside_documents(tiny) -> None:
+    """Held-out losses are those of its final weights with the mask, and no others."""
+    config = tiny.config(document_end=256)
+    train(config, tiny.tree)
+    trained, evaluated = rows_of(tiny.tree.state(config.state_id))
+    assert trained[-1]["loss"] < trained[0]["loss"] - 1
+    model = GPT(config.model)
+    checkpoint.load_weights(tiny.tree.state(config.state_id), model, ALONE)
+    read_through = Evaluator(config, tiny.tree, ALONE).rows(model, 12)
+    model.document_end = 256
+    masked = Evaluator(config, tiny.tree, ALONE).rows(model, 12)
+    final = [row["loss"] for row in evaluated if row["step"] == 12]
+    assert final == pytest.approx([row.loss for row in masked], rel=1e-6)
+    assert final != pytest.approx([row.loss for row in read_through], rel=1e-4)
+
+
+def test_a_run_inside_documents_is_trained_on_other_losses(tiny) -> None:
+    masked, read_through = tiny.config(document_end=256), tiny.config()
+    losses = []
+    for config in (masked, read_through):
+        train(config, tiny.tree)
+        trained, _ = rows_of(tiny.tree.state(config.state_id))
+        losses.append([row["loss"] for row in trained])
+    assert losses[0] != pytest.approx(losses[1], abs=1e-4)
 
 
 def test_a_stage_starts_from_the_weights_it_names(tiny) -> None:

@@ -147,6 +147,6 @@ def plan_of(facts: dict[str, DatasetFacts]) -> Callable[..., Plan]:
         spec = parse(SweepSpec, content | changes)
         if faults := list(spec_faults(spec)):
             raise ConfigError(faults)
-        return make_plan(spec, facts, 257)
+        return make_plan(spec, facts, 257, end_of_text=256)
 
     return plan

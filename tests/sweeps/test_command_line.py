@@ -122,6 +122,13 @@ def test_plan_json_is_json_and_nothing_else(rewarm, sweep):
     assert (content["name"], len(content["states"]), planned.stderr) == ("tiny", 2, "")
 
 
+def test_documents_are_masked_by_the_tokenizers_end_of_text(folder, sweep, monkeypatch):
+    monkeypatch.chdir(folder)
+    spec, _ = load(folder / sweep(mask_documents=True))
+    planned = prepare(spec, tree_of(spec), lambda _: None)
+    assert {state.config.document_end for state in planned.states.values()} == {256}
+
+
 def test_plan_takes_overrides(rewarm, sweep):
     planned = rewarm(
         "plan", sweep(), "--json", "--set", "downstream.token_budget=256", "--set", "name=other"
@@ -169,6 +176,15 @@ def test_plan_without_the_data_says_that_ids_are_provisional(rewarm, sweep, cont
     assert "the ids of states are provisional" in planned.stdout.replace("\n", " ")
     assert not (folder / "results").exists()
     assert json.loads(rewarm("plan", file, "--unpacked", "--json").stdout)["unpacked"] is True
+
+
+def test_plan_without_the_data_masks_documents_too(rewarm, sweep, content):
+    for name in ("old", "new"):
+        content["datasets"][name]["tokens"] = 1600
+    content["model"]["vocab_size"] = 320
+    planned = rewarm("plan", sweep(mask_documents=True), "--unpacked")
+    assert (planned.returncode, planned.stderr) == (DONE, "")
+    assert "attention inside documents" in planned.stdout
 
 
 def test_plan_without_the_data_refuses_what_is_not_declared(rewarm, sweep):

@@ -41,6 +41,22 @@ def test_a_field_at_its_default_is_compared_too(plan_of: PlanOf, tree: ResultTre
     ]
 
 
+def test_a_mask_that_the_finished_states_lack_is_told_of(plan_of: PlanOf, tree: ResultTree) -> None:
+    finish(plan_of(), tree)
+    changed = plan_of(mask_documents=True)
+    assert near_misses(changed, changed.states, tree) == [
+        NearMiss(field="document_end", wanted="256", finished="", states=2)
+    ]
+
+
+def test_a_mask_that_the_finished_states_have_is_told_of(plan_of: PlanOf, tree: ResultTree) -> None:
+    finish(plan_of(mask_documents=True), tree)
+    changed = plan_of()
+    assert near_misses(changed, changed.states, tree) == [
+        NearMiss(field="document_end", wanted="", finished="256", states=2)
+    ]
+
+
 def test_what_pre_training_alone_changes_is_told_of_those_that_follow(
     plan_of: PlanOf, tree: ResultTree
 ) -> None:

@@ -13,7 +13,7 @@ from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
 from sweeps.tree import State
 
-VOCABULARY = 257
+VOCABULARY, END_OF_TEXT = 257, 256
 CENTER = {"max_lr": 3e-3, "warmup_fraction": 0.1, "replay_fraction": 0.25, "schedule": "cosine"}
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -53,7 +53,8 @@ FACTS = {
 
 def plan(facts: dict[str, DatasetFacts] | None = None, **changes: Any) -> Plan:
     """The sweep above, with fields replaced: `axes={...}`."""
-    return make_plan(parse(SweepSpec, CONTENT | changes), facts or FACTS, VOCABULARY)
+    spec = parse(SweepSpec, CONTENT | changes)
+    return make_plan(spec, facts or FACTS, VOCABULARY, end_of_text=END_OF_TEXT)
 
 
 def refusals(facts: dict[str, DatasetFacts] | None = None, **changes: Any) -> tuple[str, ...]:
@@ -504,6 +505,30 @@ def test_a_vocabulary_smaller_than_the_tokenizers_is_refused():
         "model.vocab_size: got 256; must be at least the 257 tokens of tokenizer 'bytes'; raise "
         "it, or leave it out to fit the tokenizer.",
     )
+
+
+# Documents.
+
+
+def test_masked_documents_end_with_the_tokenizers_token_in_every_state():
+    planned = plan(mask_documents=True, baselines=["union"])
+    assert {one.config.document_end for one in planned.states.values()} == {256}
+    assert planned.to_json()["mask_documents"] is True
+
+
+def test_documents_are_read_through_by_default():
+    planned = plan()
+    assert {one.config.document_end for one in planned.states.values()} == {None}
+    assert planned.to_json()["mask_documents"] is False
+
+
+def test_a_masked_state_is_another_state():
+    assert not plan().states.keys() & plan(mask_documents=True).states.keys()
+
+
+def test_a_token_beyond_the_vocabulary_is_refused_once():
+    small = CONTENT["model"] | {"vocab_size": 256}
+    assert refusals(model=small, mask_documents=True) == refusals(model=small)
 
 
 # What the data refuse.

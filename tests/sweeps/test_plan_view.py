@@ -67,7 +67,8 @@ def plan(tokens: int = 9_999, documents: int = 9, **changes: Any) -> Plan:
         name: DatasetFacts(sources={"": split(f"{name}-train")}, validation=split(f"{name}-valid"))
         for name in CONTENT["datasets"]
     }
-    return make_plan(parse(SweepSpec, CONTENT | changes), facts, vocab_size=257)
+    spec = parse(SweepSpec, CONTENT | changes)
+    return make_plan(spec, facts, vocab_size=257, end_of_text=256)
 
 
 def shown(renderable: Any, width: int = 100) -> list[str]:
@@ -143,6 +144,12 @@ def test_the_data_fit_eighty_columns():
         "wiki D0 4 98,765 0.0042..0.0091 1,234,567 1.00 98,765",
         "german D1 10 98,765 0.0051..0.01 1,234,567 1.00 98,765",
     ]
+
+
+def test_the_heading_says_where_attention_stays_inside_documents():
+    told = "tokens a step, attention inside documents"
+    assert page(plan(mask_documents=True))[1].endswith(told)
+    assert page(plan())[1].endswith("tokens a step")
 
 
 def test_a_folded_family_says_what_varies_and_how_many_there_are():
