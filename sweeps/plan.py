@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cpt.mixture import counts
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
 from sweeps.factors import FACTORS, Range, plain
-from sweeps.facts import DatasetFacts, TakenModel, data_faults
+from sweeps.facts import DatasetFacts, SplitFacts, TakenModel, data_faults
 from sweeps.runs import RunBuilder, StageRun
 from sweeps.spec import Baseline, SweepSpec
 from sweeps.stopping import AshaStopping, rungs
@@ -180,9 +179,11 @@ class Plan:
         facts = self.datasets[name]
         return {
             "role": role,
-            "path": self.spec.datasets[name].sources[""].path,
-            "train": facts.sources[""].corpus,
+            "sources": [
+                self._source_json(name, part, source) for part, source in facts.sources.items()
+            ],
             "validation": facts.validation.corpus,
+            "shared": dict(facts.shared),
             "documents": facts.documents,
             "tokens": facts.tokens,
             "bytes": facts.bytes,
@@ -190,9 +191,22 @@ class Plan:
             "domains": list(facts.validation.domain_tokens),
         }
 
+    def _source_json(self, dataset: str, part: str, facts: SplitFacts) -> dict[str, Any]:
+        return {
+            "name": part,
+            "corpus": facts.corpus,
+            "path": self.spec.datasets[dataset].sources[part].path,
+            "weight": str(self.datasets[dataset].weights[part]),
+            "documents": facts.documents,
+            "tokens": facts.tokens,
+            "bytes": facts.bytes,
+            "empty": facts.empty,
+            "domains": list(facts.domain_tokens),
+        }
+
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        at_base = counts(state.first_step * config.global_batch_size, config.shares)
+        at_base = config.source_samples(state.first_step)
         samples = [
             total - before for total, before in zip(config.source_samples(), at_base, strict=True)
         ]
@@ -212,7 +226,7 @@ class Plan:
             "stage_tokens": config.token_budget,
             "flops": state.tokens * self.flops_per_token,
             "source_tokens": {
-                source.name: count * config.sequence_length
+                source.label: count * config.sequence_length
                 for source, count in zip(config.stream, samples, strict=True)
             },
         }

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from cpt.config import EvaluationConfig, HeldOut, RunConfig, Source
+from cpt.config import EvaluationConfig, HeldOut, RunConfig
 from cpt.model_config import ModelConfig
 from cpt.schedule_config import ScheduleConfig
+from cpt.stream_config import Source
 from sweeps.design import Setting, axes, reference, told_as, with_seed
 from sweeps.factors import FACTORS, ScheduleShape, scoped
-from sweeps.facts import DatasetFacts, TakenModel
+from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.rates import Rates
 from sweeps.spec import AS_TRIAL, SweepSpec, Upstream
 
@@ -203,8 +204,9 @@ class RunBuilder:
             total_steps=steps,
             schedule=schedule,
             stream=tuple(
-                Source(name=name, corpus=self.datasets[name].sources[""].corpus, weight=weight)
+                Source(name=name, part=part or None, corpus=facts.corpus, weight=weight * share)
                 for name, weight in weights.items()
+                for part, facts, share in self._parts(name)
             ),
             evaluation=EvaluationConfig(
                 datasets=self._held_out(held_out),
@@ -231,6 +233,11 @@ class RunBuilder:
             latest = steps - evaluation.final_window_steps
             keep = min(math.ceil(schedule.anneal_start(steps)), latest)
         return StageRun(id=config.state_id, stage=stage, role=role, config=config, keep=keep)
+
+    def _parts(self, name: str) -> Iterable[tuple[str, SplitFacts, Fraction]]:
+        """The sources of a data set: name, facts and share."""
+        facts = self.datasets[name]
+        return [(part, split, facts.weights[part]) for part, split in facts.sources.items()]
 
     def _held_out(self, names: Iterable[str]) -> tuple[HeldOut, ...]:
         return tuple(

@@ -12,6 +12,7 @@ from typing import Any
 
 from cpt.config import RunConfig
 from cpt.schedule import Pieces, restricted, shared_steps
+from cpt.stream_config import identity
 from sweeps.factors import HOLDING
 from sweeps.runs import Stage, StageRun
 
@@ -129,7 +130,7 @@ def _curves(run: StageRun) -> Iterable[_Curve]:
 
 def _same_but_for_rates(config: RunConfig) -> tuple[object, ...]:
     """Equal for two stages of one sweep that might share steps."""
-    stream = tuple((source.corpus, source.weight) for source in config.stream)
+    stream = repr(identity(config.stream))
     held_out = tuple(sorted(held.corpus for held in config.evaluation.datasets))
     return config.parent, config.seed, stream, held_out
 
