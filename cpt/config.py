@@ -238,7 +238,7 @@ class RunConfig(Frozen):
             [piece.shape, *_numbers(piece)]
             for piece in schedules.restricted(self.pieces(), self.end_step)
         ]
-        content["stream"] = stream_config.identity(self.stream)
+        content["stream"] = stream_config.identity(self.stream, self.source_samples())
         if self.model.mlp_size == 4 * self.model.hidden_size:
             content["model"].pop("intermediate_size", None)
         content["evaluation"]["datasets"] = sorted(held.corpus for held in self.evaluation.datasets)

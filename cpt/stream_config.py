@@ -49,29 +49,45 @@ class Source(Frozen):
         return self.name if self.part is None else f"{self.name}/{self.part}"
 
 
+def first_in_training_order(source: Source, index: int) -> int | None:
+    """The number in the training order of the `index`-th sample that a stage reads.
+
+    None where the order is another one, so that neighbours do not lie side by side.
+    """
+    if source.seen is None:
+        return index
+    return (index + source.offset) % source.seen if source.order == "original" else None
+
+
 def groups(stream: Sequence[Source]) -> list[list[Fraction]]:
     """The weights, a group for each data set; as `cpt.mixture` takes them."""
     return [[source.weight for source in group] for group in _by_dataset(stream)]
 
 
-def identity(stream: Sequence[Source]) -> list[Any]:
+def identity(stream: Sequence[Source], samples: Sequence[int]) -> list[Any]:
     """What determines the samples and their order, as plain JSON values.
 
-    A source is its corpus and its share of the whole, and what of `order`, `offset` and `seen` is
-    not the default; a data set of several sources is the list of them.
+    A source is its corpus and its share of the whole; `order` and `offset` where they are not the
+    default, and `seen` where they are given or reading starts over. A data set of several sources
+    is the list of them.
+
+    Args:
+        stream: The sources.
+        samples: How many are read of each.
     """
     whole = sum((source.weight for source in stream), Fraction(0))
+    read = iter(samples)
     content: list[Any] = []
     for group in _by_dataset(stream):
-        sources = [_source_identity(source, whole) for source in group]
+        sources = [_source_identity(source, whole, next(read)) for source in group]
         content.append(sources if len(sources) > 1 else sources[0])
     return content
 
 
-def _source_identity(source: Source, whole: Fraction) -> list[Any]:
-    options = source.model_dump(
-        mode="json", include={"order", "offset", "seen"}, exclude_defaults=True
-    )
+def _source_identity(source: Source, whole: Fraction, samples: int) -> list[Any]:
+    options = source.model_dump(mode="json", include={"order", "offset"}, exclude_defaults=True)
+    if source.seen is not None and (options or samples > source.seen):
+        options["seen"] = source.seen
     return [source.corpus, str(source.weight / whole), *([options] if options else [])]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
+from cpt.stream_config import Source, first_in_training_order
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
 from sweeps.factors import FACTORS, Range, plain
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel, data_faults
@@ -103,6 +104,7 @@ class Plan:
             "sequence_length": spec.sequence_length,
             "global_batch_size": spec.global_batch_size,
             "precision": spec.precision,
+            "replay": spec.replay.model_dump(mode="json"),
             "stopping": self._stopping_json(),
             "trials": [
                 {
@@ -129,6 +131,7 @@ class Plan:
         """Where the pre-trained model comes from: null where the sweep trains it."""
         return {
             "checkpoint": self.spec.checkpoint,
+            "stand_in": self.spec.stand_in,
             "weights": None if self.taken is None else self.taken.weights,
         }
 
@@ -206,9 +209,14 @@ class Plan:
 
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        at_base = config.source_samples(state.first_step)
-        samples = [
-            total - before for total, before in zip(config.source_samples(), at_base, strict=True)
+        sources = [
+            self._reading_json(source, before, total - before)
+            for source, before, total in zip(
+                config.stream,
+                config.source_samples(state.first_step),
+                config.source_samples(),
+                strict=True,
+            )
         ]
         return {
             "state": state.id,
@@ -225,10 +233,26 @@ class Plan:
             "tokens": state.tokens,
             "stage_tokens": config.token_budget,
             "flops": state.tokens * self.flops_per_token,
-            "source_tokens": {
-                source.label: count * config.sequence_length
-                for source, count in zip(config.stream, samples, strict=True)
-            },
+            "source_tokens": {source["source"]: source["tokens"] for source in sources},
+            "sources": sources,
+        }
+
+    def _reading_json(self, source: Source, before: int, samples: int) -> dict[str, Any]:
+        """What a state reads of a source, its base left out.
+
+        `first_sample` is the number of its first sample in the training order, None where replay
+        is reshuffled; `seen` is what replay chooses from, None for new data.
+        """
+        length = self.spec.sequence_length
+        facts = self.datasets[source.name].sources[source.part or ""]
+        return {
+            "source": source.label,
+            "samples": samples,
+            "first_sample": first_in_training_order(source, before),
+            "tokens": samples * length,
+            "epochs": round(samples / max((facts.tokens - 1) // length, 1), 4),
+            "order": source.order,
+            "seen": source.seen,
         }
 
     @property

@@ -12,7 +12,6 @@ from typing import Any
 
 from cpt.config import RunConfig
 from cpt.schedule import Pieces, restricted, shared_steps
-from cpt.stream_config import identity
 from sweeps.factors import HOLDING
 from sweeps.runs import Stage, StageRun
 
@@ -130,7 +129,9 @@ def _curves(run: StageRun) -> Iterable[_Curve]:
 
 def _same_but_for_rates(config: RunConfig) -> tuple[object, ...]:
     """Equal for two stages of one sweep that might share steps."""
-    stream = repr(identity(config.stream))
+    fields = ("corpus", "weight", "order", "offset", "seen")
+    sources = [tuple(getattr(source, name) for name in fields) for source in config.stream]
+    stream = tuple(sources), tuple(map(len, config.shares))
     held_out = tuple(sorted(held.corpus for held in config.evaluation.datasets))
     return config.parent, config.seed, stream, held_out
 

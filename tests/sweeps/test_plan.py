@@ -57,6 +57,21 @@ def plan(facts: dict[str, DatasetFacts] | None = None, **changes: Any) -> Plan:
     return make_plan(parse(SweepSpec, CONTENT | changes), facts or FACTS, VOCABULARY)
 
 
+def reading(
+    source: str, samples: int, epochs: float, first: int | None = 0, seen: int | None = None
+) -> dict[str, Any]:
+    """What plan.json says that a state reads of a source, one token a sample."""
+    return {
+        "source": source,
+        "samples": samples,
+        "first_sample": first,
+        "tokens": samples,
+        "epochs": epochs,
+        "order": "original",
+        "seen": seen,
+    }
+
+
 def refusals(facts: dict[str, DatasetFacts] | None = None, **changes: Any) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         plan(facts, **changes)
@@ -436,6 +451,7 @@ def test_plan_json_says_what_each_state_is():
             "stage_tokens": 400,
             "flops": 400 * flops_per_token,
             "source_tokens": {"wiki": 400},
+            "sources": [reading("wiki", 400, 0.04)],
         },
         {
             "state": center,
@@ -453,6 +469,7 @@ def test_plan_json_says_what_each_state_is():
             "stage_tokens": 200,
             "flops": 200 * flops_per_token,
             "source_tokens": {"wiki": 50, "german": 150},
+            "sources": [reading("wiki", 50, 0.005, seen=400), reading("german", 150, 0.015)],
         },
     ]
 
