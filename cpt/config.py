@@ -15,18 +15,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from cpt import schedule as schedules
+from cpt import stream_config
 from cpt.mixture import counts
 from cpt.model_config import ModelConfig
 from cpt.parsing import (
     Count,
     CountOrZero,
-    ExactPositive,
     Frozen,
     NotNegative,
     Positive,
     ShareBelow1,
 )
 from cpt.schedule_config import ScheduleConfig
+from cpt.stream_config import Source
 
 IDENTITY_VERSION = 1
 """Enters every state id; raised only when the same configuration trains to another state."""
@@ -46,20 +47,6 @@ class OptimizerConfig(Frozen):
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.1
     max_grad_norm: Positive = 1.0
-
-
-class Source(Frozen):
-    """One corpus in a training stream.
-
-    Attributes:
-        name: How people call it; not hashed.
-        corpus: Id of its token store.
-        weight: Its share, exact.
-    """
-
-    name: str
-    corpus: str
-    weight: ExactPositive
 
 
 class HeldOut(Frozen):
@@ -125,7 +112,7 @@ class RunConfig(Frozen):
         global_batch_size: Sequences per step, over all workers.
         total_steps: Length of the stage and horizon of its schedule.
         schedule: The learning rate.
-        stream: What is read; the last source is new, those before it are replay.
+        stream: What is read; the last data set is new, those before it are replay.
         evaluation: Held-out sets and when to evaluate.
         parent: State whose final weights this stage starts from; None: `weights`, or random ones.
         weights: Id of a model from elsewhere, in the result tree, that this stage starts from.
@@ -183,6 +170,9 @@ class RunConfig(Frozen):
             )
         if self.parent is not None and self.weights is not None:
             raise ValueError("parent and weights: must not both be given; leave one out")
+        labels = [source.label for source in self.stream]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"stream {labels} must name each source once")
         longest = self.model.max_sequence_length
         if longest is not None and self.sequence_length > longest:
             raise ValueError(
@@ -219,13 +209,14 @@ class RunConfig(Frozen):
         return self.end_step * self.tokens_per_step
 
     @property
-    def shares(self) -> list[Fraction]:
-        """The weight of each source."""
-        return [source.weight for source in self.stream]
+    def shares(self) -> list[list[Fraction]]:
+        """The weight of each source, a group for each data set."""
+        return stream_config.groups(self.stream)
 
-    def source_samples(self) -> list[int]:
-        """Sequences read from each source, from the start of the stage up to this state."""
-        return counts(self.end_step * self.global_batch_size, self.shares)
+    def source_samples(self, step: int | None = None) -> list[int]:
+        """Sequences read from each source, from the start of the stage up to a step or the end."""
+        steps = self.end_step if step is None else step
+        return counts(steps * self.global_batch_size, self.shares)
 
     def pieces(self) -> schedules.Pieces:
         """The curve of the whole stage, beyond this state too."""
@@ -255,8 +246,7 @@ class RunConfig(Frozen):
             [piece.shape, *_numbers(piece)]
             for piece in schedules.restricted(self.pieces(), self.end_step)
         ]
-        whole = sum(self.shares)
-        content["stream"] = [[source.corpus, str(source.weight / whole)] for source in self.stream]
+        content["stream"] = stream_config.identity(self.stream, self.source_samples())
         if self.model.mlp_size == 4 * self.model.hidden_size:
             content["model"].pop("intermediate_size", None)
         content["evaluation"]["datasets"] = sorted(held.corpus for held in self.evaluation.datasets)

@@ -5,14 +5,14 @@ at a step, or on another number of workers, reads the same samples in the same o
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cpt.config import RunConfig
-from cpt.mixture import locate, shuffled
+from cpt.mixture import locate
+from cpt.order import positions
 from cpt.records import ResultTree
 from cpt.token_store import TokenStore
 
@@ -21,11 +21,16 @@ PLACED_SAMPLES = 4096
 
 
 class TrainingStream:
-    """The mixed stream of one stage, cut into global batches."""
+    """The mixed stream of one stage, cut into global batches.
+
+    Attributes:
+        stores: The store of each source.
+    """
 
     def __init__(self, config: RunConfig, tree: ResultTree) -> None:
-        self._stores = [TokenStore(tree.tokens(source.corpus)) for source in config.stream]
-        self._weights: list[Fraction] = config.shares
+        self.stores = [TokenStore(tree.tokens(source.corpus)) for source in config.stream]
+        self._sources = config.stream
+        self._shares = config.shares
         self._sequence_length = config.sequence_length
         self._global_batch_size = config.global_batch_size
         self._seed = config.seed
@@ -44,10 +49,10 @@ class TrainingStream:
         size = self._global_batch_size // world_size
         source, position = self._places(step, slice(rank * size, (rank + 1) * size))
         batch = np.empty((size, self._sequence_length + 1), dtype=np.int64)
-        for number, store in enumerate(self._stores):
+        for number, store in enumerate(self.stores):
             mine = source == number
             if mine.any():
-                batch[mine] = store.sequence(position[mine], self._sequence_length)
+                batch[mine] = store.rows(position[mine], self._sequence_length)
         return torch.from_numpy(batch)
 
     def _places(self, step: int, part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -59,26 +64,17 @@ class TrainingStream:
         if self._placed is None or self._placed[0] != window:
             count = self._placed_steps * self._global_batch_size
             samples = np.arange(window * count, (window + 1) * count)
-            source, index = locate(samples, self._weights)
+            source, index = locate(samples, self._shares)
             position = np.empty_like(index)
-            for number, store in enumerate(self._stores):
+            for number, store in enumerate(self.stores):
                 mine = source == number
-                position[mine] = self._position(store, index[mine])
+                size = store.num_sequences(self._sequence_length)
+                position[mine] = positions(self._sources[number], index[mine], size, self._seed)
             self._placed = window, source, position
         _, source, position = self._placed
         first = within * self._global_batch_size
         part = slice(first + part.start, first + part.stop)
         return source[part], position[part]
-
-    def _position(self, store: TokenStore, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the `index`-th samples of a source lie in its store; each epoch is reshuffled."""
-        size = store.num_sequences(self._sequence_length)
-        epochs, within = np.divmod(index, size)
-        position = np.empty_like(index)
-        for epoch in np.unique(epochs):
-            now = epochs == epoch
-            position[now] = shuffled(within[now], size, self._seed, int(epoch))
-        return position
 
 
 @dataclass(frozen=True)
@@ -118,21 +114,21 @@ def held_out_sequences(
         ValueError: A domain is shorter than one sequence.
     """
     domains = store.meta.domains
-    available = [_domain_tokens(store, number) for number in range(max(len(domains), 1))]
-    sizes = [(len(tokens) - 1) // sequence_length for tokens in available]
+    texts = [_DomainText(store, number) for number in range(max(len(domains), 1))]
+    sizes = [(text.tokens - 1) // sequence_length for text in texts]
     for number, size in enumerate(sizes):
         if size < 1:
             where = f"domain {domains[number].name!r}" if domains else "the whole set"
             raise ValueError(
-                f"{name}: {where} holds {len(available[number])} validation tokens; it must hold "
+                f"{name}: {where} holds {texts[number].tokens} validation tokens; it must hold "
                 f"at least {sequence_length + 1}, one sequence; add documents"
             )
     wanted = num_tokens // sequence_length
     chosen, domain_of = [], []
-    for number, (tokens, size) in enumerate(zip(available, sizes, strict=True)):
+    for number, (text, size) in enumerate(zip(texts, sizes, strict=True)):
         count = min(size, max(1, wanted * size // sum(sizes)))
         starts = np.arange(count) * size // count * sequence_length
-        chosen.append(tokens[starts[:, None] + np.arange(sequence_length + 1)])
+        chosen.append(text.at(starts[:, None] + np.arange(sequence_length + 1)))
         domain_of.append(np.full(count, number))
     return HeldOutSequences(
         name=name,
@@ -144,8 +140,24 @@ def held_out_sequences(
     )
 
 
-def _domain_tokens(store: TokenStore, number: int) -> NDArray[np.integer]:
-    """The tokens of one domain's documents, joined in order."""
-    documents = np.flatnonzero(store.domains == number)
-    pieces = [store.tokens[store.starts[d] : store.starts[d + 1]] for d in documents]
-    return np.concatenate(pieces)
+class _DomainText:
+    """The documents of one domain, joined in order; only what is asked for is read.
+
+    Attributes:
+        tokens: How many there are.
+    """
+
+    def __init__(self, store: TokenStore, number: int) -> None:
+        documents = np.flatnonzero(store.domains == number)
+        starts = np.asarray(store.starts)
+        lengths = starts[documents + 1] - starts[documents]
+        self._ends = np.cumsum(lengths)
+        # What lies between a document's place in the joined text and its place in the store.
+        self._shift = starts[documents] - (self._ends - lengths)
+        self._store = np.asarray(store.tokens)
+        self.tokens = int(self._ends[-1]) if len(documents) else 0
+
+    def at(self, offsets: NDArray[np.int64]) -> NDArray[np.integer]:
+        """The tokens at some places of the joined text, in the shape of `offsets`."""
+        document = np.searchsorted(self._ends, offsets, side="right")
+        return self._store[offsets + self._shift[document]]

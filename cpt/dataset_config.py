@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from cpt.parsing import Count, ExactPositive, ExactShare, Frozen, nearest
+from cpt.parsing import Count, ExactPositive, ExactShare, ExactUnitShare, Frozen, nearest
 
 LOCAL_CORPORA = ("local:python-prose", "local:python-code")
 """Real text that every machine with Python has: docstrings, and the standard library's source."""
@@ -110,7 +110,7 @@ class DatasetConfig(SourceConfig):
     """
 
     repeat: bool = False
-    max_shared_documents: ExactShare = Fraction(1, 100)
+    max_shared_documents: ExactUnitShare = Fraction(1, 100)
 
     @property
     def sources(self) -> Mapping[str, SourceConfig]:
@@ -134,7 +134,7 @@ class MixedDatasetConfig(Frozen):
 
     sources: Annotated[dict[str, WeightedSource], Field(min_length=1)]
     repeat: bool = False
-    max_shared_documents: ExactShare = Fraction(1, 100)
+    max_shared_documents: ExactUnitShare = Fraction(1, 100)
 
     @property
     def weights(self) -> Mapping[str, Fraction]:

@@ -83,7 +83,7 @@ def recipe(config: RunConfig) -> str:
     }
     samples = config.source_samples()
     sources = [
-        f"| {source.name} | {count * config.sequence_length:,} | {count / sum(samples):.4g} |"
+        f"| {source.label} | {count * config.sequence_length:,} | {count / sum(samples):.4g} |"
         for source, count in zip(config.stream, samples, strict=True)
     ]
     lines = [
@@ -100,7 +100,9 @@ def recipe(config: RunConfig) -> str:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
-        "Read in this stage; all but the last are replay:" if len(sources) > 1 else "Read:",
+        "Read in this stage; all data sets but the last are replay:"
+        if len(config.shares) > 1
+        else "Read:",
         "",
         "| source | tokens | share |",
         "|---|---|---|",

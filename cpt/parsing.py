@@ -110,6 +110,7 @@ Exact = Annotated[
     Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str, when_used="always")
 ]
 ExactShare = Annotated[Exact, _BELOW_1]
+ExactUnitShare = Annotated[Exact, _IN_0_1]
 ExactPositive = Annotated[Exact, _ABOVE_0]
 
 

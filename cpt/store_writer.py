@@ -86,8 +86,8 @@ class StoreWriter:
             raise ConfigError(
                 [
                     f"{domain_field}: got a column with {len(self._numbers)} different names, "
-                    f"{shown(list(self._numbers)[-1])} the last of them; must have at most {MAX_DOMAINS}, for "
-                    "each is evaluated by itself; name another column, or none."
+                    f"{shown(list(self._numbers)[-1])} the last of them; must have at most "
+                    f"{MAX_DOMAINS}, for each is evaluated by itself; name another column, or none."
                 ]
             )
         return np.array(labels, dtype=np.int64)

@@ -156,11 +156,44 @@ class TokenStore:
             IndexError: An index is out of range.
         """
         indices = np.atleast_1d(np.asarray(index, dtype=np.int64))
+        return self.rows(indices, sequence_length).astype(np.int64)
+
+    def rows(self, index: np.ndarray, sequence_length: int) -> np.ndarray:
+        """What `sequence` returns, as stored: uint16 or uint32 [n, L + 1]."""
         count = self.num_sequences(sequence_length)
-        if indices.size and not 0 <= indices.min() <= indices.max() < count:
-            raise IndexError(f"sequences {indices.min()} to {indices.max()} of {count}")
-        offsets = indices[:, None] * sequence_length + np.arange(sequence_length + 1)
-        return np.asarray(self.tokens[offsets], dtype=np.int64)
+        if index.size and not 0 <= index.min() <= index.max() < count:
+            raise IndexError(f"sequences {index.min()} to {index.max()} of {count}")
+        # Neighbours overlap by a token, so whole rows are copied without an offset for each token.
+        tokens, size = self.tokens, self.tokens.itemsize
+        windows = np.lib.stride_tricks.as_strided(
+            tokens, (count, sequence_length + 1), (sequence_length * size, size), writeable=False
+        )
+        return windows[index]
+
+    def domain_tokens(self, index: np.ndarray, sequence_length: int) -> np.ndarray:
+        """How many of the tokens that some sequences predict are of each domain.
+
+        Args:
+            index: int64 [n], each in [0, num_sequences); one that stands twice counts twice.
+            sequence_length: L, tokens predicted in one sequence.
+
+        Returns:
+            int64 [domains], summing to n * L; of one number where `meta.domains` is empty.
+        """
+        starts, domains = self.starts, self.domains
+        begin = index * sequence_length + 1
+        end = begin + sequence_length
+        first = np.searchsorted(starts, begin, side="right") - 1
+        number = np.searchsorted(starts, end, side="left") - first
+        # A line for each document of each sequence: which one, and how far the two overlap.
+        sequence = np.repeat(np.arange(index.size), number)
+        before = np.cumsum(number) - number
+        document = first[sequence] + np.arange(sequence.size) - before[sequence]
+        overlap = np.minimum(starts[document + 1], end[sequence])
+        overlap -= np.maximum(starts[document], begin[sequence])
+        # Sums of floats, exact below 2^53.
+        tokens = np.bincount(domains[document], overlap, max(len(self.meta.domains), 1))
+        return tokens.astype(np.int64)
 
 
 def read_meta(path: Path) -> CorpusMeta:

@@ -6,6 +6,7 @@ those of such a plan are provisional.
 
 from collections.abc import Mapping
 
+from cpt.dataset_config import source_field
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
@@ -27,9 +28,11 @@ def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
             each fault.
     """
     faults = [
-        f"datasets.{name}.tokens is missing; --unpacked plans from declared training tokens."
+        f"{source_field(f'datasets.{name}', part)}.tokens is missing; --unpacked plans from "
+        "declared training tokens."
         for name in spec.stage_datasets
-        if spec.datasets[name].sources[""].tokens is None
+        for part, source in spec.datasets[name].sources.items()
+        if source.tokens is None
     ]
     shape = model or spec.model
     assert shape is not None, "a spec without a checkpoint has a model"
@@ -50,15 +53,16 @@ def declared_facts(spec: SweepSpec) -> Mapping[str, DatasetFacts]:
     """Facts of each data set that a stage names; documents and bytes are not known and stand at 0.
 
     Args:
-        spec: All of whose data sets declare their tokens.
+        spec: All of whose sources declare their tokens.
     """
     facts = {}
     for name in spec.stage_datasets:
-        tokens = spec.datasets[name].sources[""].tokens
-        assert tokens is not None
         held_out = max(spec.evaluation.tokens_per_dataset, spec.sequence_length) + 1
         facts[name] = DatasetFacts(
-            sources={"": _split(f"unpacked:{name}:train", tokens)},
+            sources={
+                part: _split(f"{source_field(f'unpacked:{name}', part)}:train", source.tokens or 0)
+                for part, source in spec.datasets[name].sources.items()
+            },
             weights=spec.datasets[name].weights,
             validation=_split(f"unpacked:{name}:validation", held_out),
         )

@@ -1,4 +1,4 @@
-"""How often each data set is read."""
+"""How often each data set is read, and each source of one that has several."""
 
 from collections import Counter
 from typing import Any
@@ -8,30 +8,38 @@ from sweeps.plan import Plan, Trial
 
 
 class Epochs:
-    """Epochs of a plan; what one stage reads is counted once, however many trials pass through."""
+    """Epochs of a plan; what one stage reads is counted once, however many trials pass through.
+
+    A source is called as its rows call it, e.g. `slimpajama/c4`.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         length = plan.spec.sequence_length
-        self._sizes = {
-            name: max((facts.tokens - 1) // length, 1) for name, facts in plan.datasets.items()
-        }
+        self._sizes: Counter[str] = Counter()
+        for name, facts in plan.datasets.items():
+            for part, source in facts.sources.items():
+                size = max((source.tokens - 1) // length, 1)
+                self._sizes[name] += size
+                if part:
+                    self._sizes[f"{name}/{part}"] = size
         self._read: dict[Any, list[int]] = {}
 
     def of(self, trial: Trial) -> dict[str, float]:
-        """Epochs over each data set along a trial's path: sequences read / sequences it holds.
+        """Epochs along a trial's path: sequences read / sequences there are, in all its stages.
 
-        All stages of the path count, replay included; a data set that is not read has 0.
+        Replay counts too; what is not read has 0.
         """
         read: Counter[str] = Counter()
         for end in trial.stage_ends:
             config = self._plan.states[end].config
             for source, sequences in zip(config.stream, self._sequences(config), strict=True):
-                read[source.name] += sequences
+                for label in {source.name, source.label}:
+                    read[label] += sequences
         return {name: round(read[name] / size, 4) for name, size in self._sizes.items()}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """The least and the most that any trial reads of each data set, in epochs."""
+        """The least and the most that any trial reads, in epochs."""
         trials = [self.of(trial) for trial in self._plan.trials]
         return {
             name: (min(epochs[name] for epochs in trials), max(epochs[name] for epochs in trials))
@@ -40,7 +48,7 @@ class Epochs:
 
     def _sequences(self, config: RunConfig) -> list[int]:
         """What a stage reads of each of its sources."""
-        key = config.end_step, tuple(config.shares)
+        key = config.end_step, tuple(map(tuple, config.shares))
         if key not in self._read:
             self._read[key] = config.source_samples()
         return self._read[key]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from cpt.config import RunConfig
-from cpt.dataset_config import AnyDatasetConfig
+from cpt.dataset_config import source_field
 from cpt.model_config import ModelConfig
 from sweeps.spec import SweepSpec
 
@@ -87,14 +87,17 @@ def data_faults(
         runs: Every run of the sweep.
     """
     length = spec.sequence_length
-    needed: dict[str, tuple[int, RunConfig]] = {}
+    needed: dict[tuple[str, str], tuple[int, RunConfig]] = {}
     for run in runs:
         for source, samples in zip(run.stream, run.source_samples(), strict=True):
-            if samples > needed.get(source.name, (0, run))[0]:
-                needed[source.name] = samples, run
-    for name, (samples, run) in needed.items():
-        facts, dataset = datasets[name], spec.datasets[name]
-        yield from _too_short(name, dataset, facts, samples, length, run)
+            key = source.name, source.part or ""
+            if samples > needed.get(key, (0, run))[0]:
+                needed[key] = samples, run
+    for name in dict.fromkeys(name for name, _ in needed):
+        facts = datasets[name]
+        for (dataset, part), (samples, run) in needed.items():
+            if dataset == name:
+                yield from _too_short(spec, name, part, facts, samples, run)
         domains = facts.validation.domain_tokens or {"": facts.validation.tokens}
         for domain, tokens in domains.items():
             if tokens < length + 1:
@@ -106,22 +109,18 @@ def data_faults(
 
 
 def _too_short(
-    name: str,
-    dataset: AnyDatasetConfig,
-    facts: DatasetFacts,
-    samples: int,
-    length: int,
-    run: RunConfig,
+    spec: SweepSpec, name: str, part: str, facts: DatasetFacts, samples: int, run: RunConfig
 ) -> Iterator[str]:
-    available = (facts.tokens - 1) // length
+    length, tokens = spec.sequence_length, facts.sources[part].tokens
+    field, available = source_field(f"datasets.{name}", part), (tokens - 1) // length
     if available < 1:
         yield (
-            f"datasets.{name}.train: holds {facts.tokens} tokens; must hold at least one "
-            f"sequence, {length + 1}."
+            f"{field}.train: holds {tokens} tokens; must hold at least one sequence, {length + 1}."
         )
-    elif samples > available and not dataset.repeat:
+    elif samples > available and not spec.datasets[name].repeat:
+        remedy = "lower the token_budget" + (" or its weight" if part else "")
         yield (
-            f"datasets.{name}: holds {available * length} training tokens, but "
-            f"'{run.label}' reads {samples * length} of it; lower the token_budget, or "
+            f"{field}: holds {available * length} training tokens, but "
+            f"'{run.label}' reads {samples * length} of it; {remedy}, or "
             f"allow more than one epoch with datasets.{name}.repeat: true."
         )

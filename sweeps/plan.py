@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cpt.mixture import counts
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
+from cpt.stream_config import Source, first_in_training_order
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
 from sweeps.factors import FACTORS, Range, plain
-from sweeps.facts import DatasetFacts, TakenModel, data_faults
+from sweeps.facts import DatasetFacts, SplitFacts, TakenModel, data_faults
 from sweeps.runs import RunBuilder, StageRun
 from sweeps.spec import Baseline, SweepSpec
 from sweeps.stopping import AshaStopping, rungs
@@ -105,6 +105,7 @@ class Plan:
             "global_batch_size": spec.global_batch_size,
             "precision": spec.precision,
             "mask_documents": spec.mask_documents,
+            "replay": spec.replay.model_dump(mode="json"),
             "stopping": self._stopping_json(),
             "trials": [
                 {
@@ -131,6 +132,7 @@ class Plan:
         """Where the pre-trained model comes from: null where the sweep trains it."""
         return {
             "checkpoint": self.spec.checkpoint,
+            "stand_in": self.spec.stand_in,
             "weights": None if self.taken is None else self.taken.weights,
         }
 
@@ -181,9 +183,11 @@ class Plan:
         facts = self.datasets[name]
         return {
             "role": role,
-            "path": self.spec.datasets[name].sources[""].path,
-            "train": facts.sources[""].corpus,
+            "sources": [
+                self._source_json(name, part, source) for part, source in facts.sources.items()
+            ],
             "validation": facts.validation.corpus,
+            "shared": dict(facts.shared),
             "documents": facts.documents,
             "tokens": facts.tokens,
             "bytes": facts.bytes,
@@ -191,11 +195,29 @@ class Plan:
             "domains": list(facts.validation.domain_tokens),
         }
 
+    def _source_json(self, dataset: str, part: str, facts: SplitFacts) -> dict[str, Any]:
+        return {
+            "name": part,
+            "corpus": facts.corpus,
+            "path": self.spec.datasets[dataset].sources[part].path,
+            "weight": str(self.datasets[dataset].weights[part]),
+            "documents": facts.documents,
+            "tokens": facts.tokens,
+            "bytes": facts.bytes,
+            "empty": facts.empty,
+            "domains": list(facts.domain_tokens),
+        }
+
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        at_base = counts(state.first_step * config.global_batch_size, config.shares)
-        samples = [
-            total - before for total, before in zip(config.source_samples(), at_base, strict=True)
+        sources = [
+            self._reading_json(source, before, total - before)
+            for source, before, total in zip(
+                config.stream,
+                config.source_samples(state.first_step),
+                config.source_samples(),
+                strict=True,
+            )
         ]
         return {
             "state": state.id,
@@ -212,10 +234,26 @@ class Plan:
             "tokens": state.tokens,
             "stage_tokens": config.token_budget,
             "flops": state.tokens * self.flops_per_token,
-            "source_tokens": {
-                source.name: count * config.sequence_length
-                for source, count in zip(config.stream, samples, strict=True)
-            },
+            "source_tokens": {source["source"]: source["tokens"] for source in sources},
+            "sources": sources,
+        }
+
+    def _reading_json(self, source: Source, before: int, samples: int) -> dict[str, Any]:
+        """What a state reads of a source, its base left out.
+
+        `first_sample` is the number of its first sample in the training order, None where replay
+        is reshuffled; `seen` is what replay chooses from, None for new data.
+        """
+        length = self.spec.sequence_length
+        facts = self.datasets[source.name].sources[source.part or ""]
+        return {
+            "source": source.label,
+            "samples": samples,
+            "first_sample": first_in_training_order(source, before),
+            "tokens": samples * length,
+            "epochs": round(samples / max((facts.tokens - 1) // length, 1), 4),
+            "order": source.order,
+            "seen": source.seen,
         }
 
     @property

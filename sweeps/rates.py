@@ -6,6 +6,7 @@ and re-warms in the next.
 """
 
 import math
+from fractions import Fraction
 from typing import Any
 
 from cpt.parsing import ConfigError, parse
@@ -29,11 +30,22 @@ class Rates:
         return setting.factors[own] if own in setting.factors else setting.factors[name]
 
     def steps(self, setting: Setting, number: int) -> int:
-        """Length of a stage: in the last the budget decides, where there are several."""
+        """Length of a stage, with what additive replay puts on top."""
+        return self._with_replay(setting, number, self.new_steps(setting, number))
+
+    def new_steps(self, setting: Setting, number: int) -> int:
+        """What its budget alone pays for: in the last the setting decides, where there are several.
+
+        So long is a stage without replay, and what a baseline from random weights trains of it.
+        """
         stage = self.spec.stages[number]
         if number + 1 < len(self.spec.stages):
             return self.spec.steps(stage.token_budget)
         return self.spec.steps(setting.factors.get(TOKEN_BUDGET, budgets(self.spec)[0]))
+
+    def _with_replay(self, setting: Setting, number: int, steps: int) -> int:
+        replay: Fraction = self.factor(setting, number, "replay_fraction")
+        return self.spec.replay.steps(steps, replay)
 
     def branches(self, setting: Setting, number: int) -> bool:
         """Whether this stage of this trial is one of several budgets on a trunk."""
@@ -107,7 +119,7 @@ class Rates:
             schedule = _going_on(shape, origin, anneal=anneal)
         else:
             stage, steps = self.spec.stages[number], self.steps(setting, number)
-            usual = self.spec.steps(stage.token_budget)
+            usual = self._with_replay(setting, number, self.spec.steps(stage.token_budget))
             max_lr = self.factor(setting, number, "max_lr")
             schedule = _rated(
                 shape,
@@ -127,7 +139,11 @@ class Rates:
         steps = self.steps(setting, number)
         trunk, share = schedule.trunk_start(steps), 1 - schedule.anneal_fraction
         if schedule.anneal_start(steps) <= trunk:
-            least = math.ceil((trunk + 1) / share) * self.spec.tokens_per_step
+            enough = math.ceil((trunk + 1) / share)
+            if self.spec.replay.accounting == "additive":
+                replay = self.factor(setting, number, "replay_fraction")
+                enough = math.floor((enough - 1) * (1 - replay)) + 1
+            least = enough * self.spec.tokens_per_step
             budget = setting.factors.get(TOKEN_BUDGET, budgets(self.spec)[0])
             raise ConfigError(
                 [

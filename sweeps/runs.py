@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from cpt.config import EvaluationConfig, HeldOut, RunConfig, Source
+from cpt.config import EvaluationConfig, HeldOut, RunConfig
 from cpt.model_config import ModelConfig
 from cpt.schedule_config import ScheduleConfig
+from cpt.stream_config import Source
 from sweeps.design import Setting, axes, reference, told_as, with_seed
 from sweeps.factors import FACTORS, ScheduleShape, scoped
 from sweeps.facts import DatasetFacts, TakenModel
 from sweeps.rates import Rates
+from sweeps.replay import Seen, replayed, seen_by, seen_elsewhere, sources
 from sweeps.spec import AS_TRIAL, SweepSpec, Upstream
 
 Stage = Literal["upstream", "downstream", "from_scratch"]
@@ -68,17 +70,23 @@ class RunBuilder:
             return (self._scratch(setting, seed),)
         goes_on = [*self.rates.goes_on(setting), False]
         runs: list[StageRun] = []
-        schedule = None
-        if isinstance(self.spec.upstream, Upstream):
+        schedule, upstream = None, self.spec.upstream
+        d0 = upstream.dataset
+        if isinstance(upstream, Upstream):
             shape = self.rates.upstream_shape(setting)
-            runs = [self._upstream(self.spec.upstream, seed, shape, anneal=not goes_on[0])]
+            runs = [self._upstream(upstream, seed, shape, anneal=not goes_on[0])]
             schedule = runs[0].config.schedule
-        for number in range(len(self.spec.stages)):
+            seen = {d0: seen_by(runs[0].config, d0)}
+        else:
+            budget, length = upstream.token_budget, self.spec.sequence_length
+            seen = {d0: seen_elsewhere(self.datasets[d0], budget, length)}
+        for number, stage in enumerate(self.spec.stages):
             origin = schedule if goes_on[number] else None
             anneal = not goes_on[number + 1]
             schedule = self.rates.downstream(setting, number, origin, anneal=anneal)
             parent = runs[-1].id if runs else None
-            runs.append(self._downstream(setting, seed, number, schedule, parent))
+            runs.append(self._downstream(setting, seed, number, schedule, parent, seen))
+            seen |= {stage.dataset: seen_by(runs[-1].config, stage.dataset)}
         return tuple(runs)
 
     def _upstream(
@@ -96,7 +104,7 @@ class RunBuilder:
                 label=with_seed(spec, label, seed),
                 steps=spec.steps(upstream.token_budget),
                 schedule=self.rates.upstream(shape, anneal=anneal),
-                weights={d0: Fraction(1)},
+                stream=sources(d0, self.datasets[d0], Fraction(1)),
                 held_out=[d0],
                 seed=seed,
             )
@@ -109,21 +117,25 @@ class RunBuilder:
         number: int,
         schedule: ScheduleConfig,
         parent: str | None,
+        seen: Seen,
     ) -> StageRun:
         steps = self.rates.steps(setting, number)
         replay = self.rates.factor(setting, number, "replay_fraction")
         key = (number, steps, schedule, replay, parent, seed)
         if key not in self._built:
             sets = self.spec.stage_datasets
-            seen, new, to_come = sets[: number + 1], sets[number + 1], sets[number + 2 :]
+            old, new, to_come = sets[: number + 1], sets[number + 1], sets[number + 2 :]
             self._built[key] = self._stage_run(
                 "downstream",
                 f"d{number + 1}",
                 label=self._label(setting, number, seed),
                 steps=steps,
                 schedule=schedule,
-                weights=self._replayed(number, replay) | {new: 1 - replay},
-                held_out=[*seen, new],
+                stream=[
+                    *self._replayed(number, replay, seen),
+                    *sources(new, self.datasets[new], 1 - replay),
+                ],
+                held_out=[*old, new],
                 to_come=to_come,
                 seed=seed,
                 parent=parent,
@@ -149,20 +161,26 @@ class RunBuilder:
         name = setting.baseline or told_as(told) or "center"
         return with_seed(spec, f"{name} on {spec.stages[number].dataset}", seed)
 
-    def _replayed(self, number: int, replay: Fraction) -> dict[str, Fraction]:
+    def _replayed(self, number: int, replay: Fraction, seen: Seen) -> list[Source]:
         """Earlier data share the replay in proportion to the tokens their stages trained on."""
         spec = self.spec
         # One set is all that was seen before the first stage: its share does not need a budget.
         budgets = [spec.upstream.token_budget or 1, *(stage.token_budget for stage in spec.stages)]
-        seen = dict(zip(spec.stage_datasets, budgets[: number + 1], strict=False))
-        whole = sum(seen.values())
-        return {name: replay * Fraction(spent, whole) for name, spent in seen.items() if replay}
+        spent = dict(zip(spec.stage_datasets, budgets[: number + 1], strict=False))
+        whole = sum(spent.values())
+        return [
+            source
+            for name, tokens in (spent if replay else {}).items()
+            for source in replayed(
+                name, self.datasets[name], replay * Fraction(tokens, whole), spec.replay, seen[name]
+            )
+        ]
 
     def _scratch(self, setting: Setting, seed: int) -> StageRun:
         """A baseline from random weights; its schedule is that of pre-training."""
         spec = self.spec
         trained = {
-            stage.dataset: self.rates.steps(setting, number)
+            stage.dataset: self.rates.new_steps(setting, number)
             for number, stage in enumerate(spec.stages)
         }
         if setting.baseline == "union":
@@ -175,7 +193,11 @@ class RunBuilder:
             label=with_seed(spec, setting.label, seed),
             steps=steps,
             schedule=self.rates.upstream(self.rates.upstream_shape(setting)),
-            weights={name: Fraction(share, steps) for name, share in trained.items()},
+            stream=[
+                source
+                for name, share in trained.items()
+                for source in sources(name, self.datasets[name], Fraction(share, steps))
+            ],
             held_out=spec.stage_datasets,
             seed=seed,
         )
@@ -188,7 +210,7 @@ class RunBuilder:
         label: str,
         steps: int,
         schedule: ScheduleConfig,
-        weights: Mapping[str, Fraction],
+        stream: Iterable[Source],
         held_out: Iterable[str],
         seed: int,
         to_come: Iterable[str] = (),
@@ -204,10 +226,7 @@ class RunBuilder:
             global_batch_size=spec.global_batch_size,
             total_steps=steps,
             schedule=schedule,
-            stream=tuple(
-                Source(name=name, corpus=self.datasets[name].sources[""].corpus, weight=weight)
-                for name, weight in weights.items()
-            ),
+            stream=tuple(stream),
             evaluation=EvaluationConfig(
                 datasets=self._held_out(held_out),
                 to_come=self._held_out(to_come),

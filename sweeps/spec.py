@@ -1,6 +1,8 @@
 """The sweep file's content: what a person asks for, frozen, each field checked by itself."""
 
+import math
 import re
+from fractions import Fraction
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -8,7 +10,16 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from cpt.config import OptimizerConfig
 from cpt.dataset_config import AnyDatasetConfig
 from cpt.model_config import PRESETS, ModelConfig
-from cpt.parsing import Count, CountOrZero, Frozen, NotNegative, Positive, UnitShare, nearest
+from cpt.parsing import (
+    Count,
+    CountOrZero,
+    ExactShare,
+    Frozen,
+    NotNegative,
+    Positive,
+    UnitShare,
+    nearest,
+)
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
 from sweeps.stopping import AshaStopping, NoStopping
 
@@ -95,8 +106,10 @@ class TakenUpstream(Frozen):
     Attributes:
         checkpoint: A Hugging Face model directory or a hub id: the weights and the model's shape.
         dataset: D0, a name below `datasets`: what it was trained on, or the nearest to it.
+        stand_in: D0 is not what it was trained on, only the nearest at hand.
         token_budget: How many tokens it was trained on; needed by the baseline union, and by replay
-            in a second stage, which parts between data sets by it.
+            in a second stage, which parts between data sets by it. Replay reads again what so many
+            tokens reach, all of D0 where it is not given.
         max_lr: The peak of its pre-training.
         min_lr_fraction: The floor it came down to, as a share of the peak.
         warmup_fraction: Of the baselines from random weights, which are trained as it was.
@@ -104,6 +117,7 @@ class TakenUpstream(Frozen):
 
     checkpoint: str
     dataset: str
+    stand_in: bool = False
     token_budget: Count | None = None
     max_lr: Positive
     min_lr_fraction: UnitShare = 0.1
@@ -137,7 +151,8 @@ class Downstream(Frozen):
 
     Attributes:
         dataset: The new data, a name below `datasets`.
-        token_budget: Training tokens, replay included; rounded down to whole steps.
+        token_budget: Training tokens, rounded down to whole steps; replay is included, or comes on
+            top by `replay.accounting`.
         min_lr_fraction: Floor as a share of each trial's peak; 0.1 in the paper.
         start_lr: Rate at step 0 of a warm-up; 0 in the paper.
         budgets: Last stage, infinite and WSD schedules: token budgets at which a converged model
@@ -181,6 +196,25 @@ class Evaluation(Frozen):
     final_window_steps: Count = 100
     final_window_interval_steps: Count = 10
     tokens_per_dataset: Count = 65_536
+
+
+class Replay(Frozen):
+    """Which of the earlier data are read again, and what they cost.
+
+    Attributes:
+        order: original: as they were trained on, from the beginning; reshuffled: in another order.
+        offset: This share of what was seen is passed over at first, and comes at the end.
+        accounting: compute_equivalent: replay takes its share out of `token_budget`; additive: new
+            tokens stay as many, and a stage is longer by its replay.
+    """
+
+    order: Literal["original", "reshuffled"] = "original"
+    offset: ExactShare = Fraction(0)
+    accounting: Literal["compute_equivalent", "additive"] = "compute_equivalent"
+
+    def steps(self, steps: int, share: Fraction) -> int:
+        """Length of a stage that would have `steps` without replay; exact, rounded up."""
+        return steps if self.accounting == "compute_equivalent" else math.ceil(steps / (1 - share))
 
 
 Stopping = Annotated[NoStopping | AshaStopping, Field(discriminator="type")]
@@ -244,6 +278,7 @@ class SweepSpec(Frozen):
     design_seed: CountOrZero = 0
     trials: tuple[Listed, ...] | None = None
     center: Center = Center()
+    replay: Replay = Replay()
     baselines: tuple[Baseline, ...] = ()
     stopping: Stopping = NoStopping()
     resources: Resources = Resources()
@@ -262,6 +297,11 @@ class SweepSpec(Frozen):
     def checkpoint(self) -> str | None:
         """The model that the sweep starts from; None: it trains one."""
         return self.upstream.checkpoint if isinstance(self.upstream, TakenUpstream) else None
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether D0 only stands in for what the checkpoint was trained on."""
+        return isinstance(self.upstream, TakenUpstream) and self.upstream.stand_in
 
     @property
     def tokenizer_name(self) -> str:

@@ -129,7 +129,9 @@ def _curves(run: StageRun) -> Iterable[_Curve]:
 
 def _same_but_for_rates(config: RunConfig) -> tuple[object, ...]:
     """Equal for two stages of one sweep that might share steps."""
-    stream = tuple((source.corpus, source.weight) for source in config.stream)
+    fields = ("corpus", "weight", "order", "offset", "seen")
+    sources = [tuple(getattr(source, name) for name in fields) for source in config.stream]
+    stream = tuple(sources), tuple(map(len, config.shares))
     held_out = tuple(sorted(held.corpus for held in config.evaluation.datasets))
     return config.parent, config.seed, stream, held_out
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cpt.config import EvaluationConfig, HeldOut, RunConfig, Source
+from cpt.config import EvaluationConfig, HeldOut, RunConfig
 from cpt.model_config import PRESETS
 from cpt.records import EvalRow, ResultTree, Status, StatusWord, TrainRow, append_rows, write_json
 from cpt.schedule_config import ScheduleConfig
+from cpt.stream_config import Source
 
 TOKENS_PER_STEP = 32 * 128
 HELD_OUT = {"prose": "corpus-prose-valid", "code": "corpus-code-valid"}

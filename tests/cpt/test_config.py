@@ -281,6 +281,65 @@ def test_the_id_begins_with_what_people_look_for():
     assert state_id(total_steps=2000, seed=3).startswith("steps2000-seed3-")
 
 
+def stream_id(*sources: dict[str, object]) -> str:
+    return state_id(stream=list(sources))
+
+
+def source(name: str, part: str | None = None, weight: object = 1, **options: object):
+    corpus = f"corpus-{name}-{part}" if part else f"corpus-{name}"
+    return {"name": name, "part": part, "corpus": corpus, "weight": weight} | options
+
+
+def test_a_data_set_of_several_sources_is_not_several_data_sets():
+    together = [source("slim", "c4", 3), source("slim", "books", 1)]
+    apart = [one | {"name": f"slim{number}"} for number, one in enumerate(together)]
+    assert run(stream=together).identity()["stream"] == [
+        [["corpus-slim-c4", "3/4"], ["corpus-slim-books", "1/4"]]
+    ]
+    assert run(stream=apart).identity()["stream"] == [
+        ["corpus-slim-c4", "3/4"],
+        ["corpus-slim-books", "1/4"],
+    ]
+
+
+def test_neither_names_nor_parts_are_hashed():
+    one = stream_id(source("old"), source("slim", "c4", 3), source("slim", "books", 1))
+    renamed = [
+        source("old") | {"name": "pile"},
+        source("slim", "c4", 3) | {"name": "s", "part": "a"},
+        source("slim", "books", 1) | {"name": "s", "part": "b"},
+    ]
+    assert stream_id(*renamed) == one
+
+
+def test_how_replay_is_read_is_hashed_where_it_is_not_the_default():
+    options = [{}, {"seen": 9}, {"seen": 9, "offset": 2}, {"seen": 9, "order": "reshuffled"}]
+    ids = {stream_id(source("old", weight=1, **option), source("new")) for option in options}
+    assert len(ids) == 4
+    assert run(stream=[source("old", seen=9, offset=2)]).identity()["stream"] == [
+        ["corpus-old", "1", {"offset": 2, "seen": 9}]
+    ]
+
+
+def test_a_source_is_called_by_its_data_set_and_its_part():
+    config = run(stream=[source("wiki"), source("slim", "c4")])
+    assert [one.label for one in config.stream] == ["wiki", "slim/c4"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "sentence"),
+    [
+        ([source("old", offset=2)], "seen is missing; order and offset are of what was seen"),
+        ([source("old", order="reshuffled")], "seen is missing; order and offset are of what was"),
+        ([source("old", offset=9, seen=9)], "offset 9 must be below seen, 9"),
+        ([source("old"), source("new"), source("old")], "must name each source once"),
+    ],
+)
+def test_a_stream_that_cannot_be_read_is_refused(sources, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        run(stream=sources)
+
+
 # Derived numbers.
 
 
@@ -293,7 +352,7 @@ def test_the_samples_of_each_source():
 
 
 def test_weights_are_exact():
-    assert run().shares == [F(1, 20), F(19, 20)]
+    assert run().shares == [[F(1, 20)], [F(19, 20)]]
 
 
 def test_lr_is_that_of_the_schedule():
@@ -580,9 +639,13 @@ def test_three_fractions_that_sum_to_one_in_decimals_are_accepted():
         ),
         (
             {"path": "local:python-code", "train": "a"},
-            "local:python-code splits itself; leave out train and validation.",
+            "local:python-code splits itself; leave out train, validation and validation_share.",
         ),
-        ({"path": "json", "train": "a"}, "train and validation must name files or splits."),
+        (
+            {"path": "json", "train": "a"},
+            "train and validation must name files or splits; validation_share in place of "
+            "validation cuts one out of train.",
+        ),
     ],
 )
 def test_a_dataset_is_refused_in_a_sentence(fields, sentence):

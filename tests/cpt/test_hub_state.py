@@ -110,17 +110,22 @@ def test_the_byte_encoder_is_the_byte_tokenizer(tmp_path: Path) -> None:
 def meta(tokenizer: str, **changes: Any) -> CorpusMeta:
     fields = {
         "corpus_id": "c",
+        "origin": "o",
         "path": "json",
         "split": "train",
         "tokenizer": tokenizer,
         "vocab_size": 257,
         "end_of_text": 256,
         "documents": 1,
+        "empty": 0,
         "tokens": 2,
         "bytes": 1,
         "dtype": "uint16",
         "domains": (),
-        "sha256": "",
+        "files": {
+            f"{name}.bin": {"bytes": size, "sha256": ""}
+            for name, size in (("tokens", 4), ("starts", 16), ("domains", 2), ("hashes", 8))
+        },
     }
     return CorpusMeta.model_validate(fields | changes)
 

@@ -264,23 +264,24 @@ def test_data_shorter_than_the_budget_are_refused(rewarm, sweep, content):
     ]
 
 
-def test_a_glob_that_trains_on_what_is_held_out_is_refused(rewarm, sweep, folder, content):
+def test_training_on_what_is_held_out_is_refused(rewarm, sweep, content):
     content["datasets"]["new"]["train"] = "new*.jsonl"
     content["datasets"]["old"]["train"] = ["old.jsonl", "./old_v.jsonl"]
     assert refusals(rewarm, "run", sweep()) == [
-        f"datasets.old.validation: got '{folder}/old_v.jsonl', which datasets.old.train reads "
-        "too; must be held out of training; name other files.",
-        f"datasets.new.validation: got '{folder}/new_v.jsonl', which datasets.new.train reads "
-        "too; must be held out of training; name other files.",
+        f"datasets.{name}.validation: 4 of its 4 documents stand, word for word, in the training "
+        f"data of datasets.{name}; at most 1% may (datasets.{name}.max_shared_documents); leave "
+        "them out of one of the two, or raise that."
+        for name in ("old", "new")
     ]
 
 
-def test_data_of_one_stage_that_another_measures_by_are_refused(rewarm, sweep, folder, content):
+def test_data_of_one_stage_that_another_measures_by_are_refused(rewarm, sweep, content):
     content["datasets"]["new"]["train"] = ["new.jsonl", "old_v.jsonl"]
-    assert refusals(rewarm, "plan", sweep()) == [
-        f"datasets.old.validation: got '{folder}/old_v.jsonl', which datasets.new.train reads "
-        "too; must be held out of training; name other files."
-    ]
+    (sentence,) = refusals(rewarm, "plan", sweep())
+    assert sentence.startswith("datasets.old.validation: 4 of its 4 documents stand, word for word")
+    assert "in the training data of datasets.new; at most 1% may" in sentence
+    content["datasets"]["old"]["max_shared_documents"] = 1
+    assert rewarm("plan", sweep()).returncode == DONE
 
 
 def test_a_wrong_option_is_refused(rewarm, sweep):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cpt.parsing import ConfigError, parse
+from sweeps.epochs import Epochs
 from sweeps.facts import DatasetFacts, SplitFacts
 from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
@@ -55,6 +56,21 @@ def plan(facts: dict[str, DatasetFacts] | None = None, **changes: Any) -> Plan:
     """The sweep above, with fields replaced: `axes={...}`."""
     spec = parse(SweepSpec, CONTENT | changes)
     return make_plan(spec, facts or FACTS, VOCABULARY, end_of_text=END_OF_TEXT)
+
+
+def reading(
+    source: str, samples: int, epochs: float, first: int | None = 0, seen: int | None = None
+) -> dict[str, Any]:
+    """What plan.json says that a state reads of a source, one token a sample."""
+    return {
+        "source": source,
+        "samples": samples,
+        "first_sample": first,
+        "tokens": samples,
+        "epochs": epochs,
+        "order": "original",
+        "seen": seen,
+    }
 
 
 def refusals(facts: dict[str, DatasetFacts] | None = None, **changes: Any) -> tuple[str, ...]:
@@ -292,7 +308,7 @@ def test_no_redecay_re_warms_and_stays():
 def test_continued_baselines_replay_as_the_centre_does():
     planned = plan(baselines=["no_rewarm", "no_redecay"])
     for name in ("no_rewarm", "no_redecay"):
-        assert state(planned, name).config.shares == [F(1, 4), F(3, 4)]
+        assert state(planned, name).config.shares == [[F(1, 4)], [F(3, 4)]]
         assert state(planned, name).config.parent == state(planned, "center").config.parent
 
 
@@ -307,7 +323,7 @@ def test_union_starts_from_random_weights_with_both_budgets_and_exact_shares():
     found = state(plan(baselines=["union"]), "union")
     assert (found.stage, found.config.parent) == ("from_scratch", None)
     assert found.config.token_budget == 600
-    assert found.config.shares == [F(2, 3), F(1, 3)]
+    assert found.config.shares == [[F(2, 3)], [F(1, 3)]]
     assert found.config.source_samples() == [400, 200]
 
 
@@ -436,6 +452,7 @@ def test_plan_json_says_what_each_state_is():
             "stage_tokens": 400,
             "flops": 400 * flops_per_token,
             "source_tokens": {"wiki": 400},
+            "sources": [reading("wiki", 400, 0.04)],
         },
         {
             "state": center,
@@ -453,6 +470,7 @@ def test_plan_json_says_what_each_state_is():
             "stage_tokens": 200,
             "flops": 200 * flops_per_token,
             "source_tokens": {"wiki": 50, "german": 150},
+            "sources": [reading("wiki", 50, 0.005, seen=400), reading("german", 150, 0.015)],
         },
     ]
 
@@ -461,9 +479,21 @@ def test_plan_json_says_what_the_data_are():
     assert plan().to_json()["datasets"] == {
         "wiki": {
             "role": "d0",
-            "path": "json",
-            "train": "wiki-train",
+            "sources": [
+                {
+                    "name": "",
+                    "corpus": "wiki-train",
+                    "path": "json",
+                    "weight": "1",
+                    "documents": 10,
+                    "tokens": 10_000,
+                    "bytes": 9_990,
+                    "empty": 0,
+                    "domains": [],
+                }
+            ],
             "validation": "wiki-valid",
+            "shared": {},
             "documents": 10,
             "tokens": 10_000,
             "bytes": 9_990,
@@ -472,9 +502,21 @@ def test_plan_json_says_what_the_data_are():
         },
         "german": {
             "role": "d1",
-            "path": "json",
-            "train": "german-train",
+            "sources": [
+                {
+                    "name": "",
+                    "corpus": "german-train",
+                    "path": "json",
+                    "weight": "1",
+                    "documents": 10,
+                    "tokens": 10_000,
+                    "bytes": 9_990,
+                    "empty": 0,
+                    "domains": [],
+                }
+            ],
             "validation": "german-valid",
+            "shared": {},
             "documents": 10,
             "tokens": 10_000,
             "bytes": 9_990,
@@ -482,6 +524,73 @@ def test_plan_json_says_what_the_data_are():
             "domains": [],
         },
     }
+
+
+# Data sets of several sources.
+
+MIXED = {
+    "datasets": CONTENT["datasets"]
+    | {
+        "german": {
+            "sources": {
+                "web": {"path": "json", "train": "g", "validation": "gv", "weight": 3},
+                "books": {"path": "json", "train": "h", "validation": "hv", "weight": "1.5"},
+            }
+        }
+    }
+}
+
+
+def mixed_facts(web: int = 10_000, books: int = 10_000) -> dict[str, DatasetFacts]:
+    german = DatasetFacts(
+        sources={"web": split("web-train", web), "books": split("books-train", books)},
+        weights={"web": F(2, 3), "books": F(1, 3)},
+        validation=split("german-valid", web=500, books=500),
+        shared={"wiki": 2},
+    )
+    return FACTS | {"german": german}
+
+
+def test_a_data_set_of_several_sources_is_one_group_of_the_stream():
+    config = state(plan(mixed_facts(), **MIXED), "center").config
+    assert [(source.label, source.weight) for source in config.stream] == [
+        ("wiki", F(1, 4)),
+        ("german/web", F(1, 2)),
+        ("german/books", F(1, 4)),
+    ]
+    assert config.shares == [[F(1, 4)], [F(1, 2), F(1, 4)]]
+    # 50 of 200 samples are replay; of 150, one third is books.
+    assert config.source_samples() == [50, 100, 50]
+
+
+def test_a_source_too_short_is_called_by_its_own_name():
+    assert refusals(mixed_facts(books=40), **MIXED) == (
+        "datasets.german.sources.books: holds 39 training tokens, but 'center' reads 50 of it; "
+        "lower the token_budget or its weight, or allow more than one epoch with "
+        "datasets.german.repeat: true.",
+    )
+
+
+def test_epochs_are_told_for_each_source_and_for_all_of_them():
+    planned = plan(mixed_facts(web=201, books=101), **MIXED)
+    assert Epochs(planned).of(planned.trials[0]) == {
+        "wiki": 0.045,  # 450 of 9,999
+        "german": 0.5,
+        "german/web": 0.5,
+        "german/books": 0.5,
+    }
+
+
+def test_plan_json_names_every_source():
+    german = plan(mixed_facts(), **MIXED).to_json()["datasets"]["german"]
+    assert german["shared"] == {"wiki": 2}
+    assert (german["documents"], german["tokens"]) == (20, 20_000)
+    assert [
+        (source["name"], source["corpus"], source["weight"]) for source in german["sources"]
+    ] == [
+        ("web", "web-train", "2/3"),
+        ("books", "books-train", "1/3"),
+    ]
 
 
 def test_a_grid_whose_centre_is_not_given_whole_has_none():

@@ -331,7 +331,8 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
         (
             "datasets.german={path: json, train: de.jsonl}",
             "datasets.german: got {'path': 'json', 'train': 'de.jsonl'}; train and validation "
-            "must name files or splits.",
+            "must name files or splits; validation_share in place of validation cuts one out of "
+            "train.",
         ),
         (
             "datasets.german={path: json, name: x, train: d, validation: v}",
