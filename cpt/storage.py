@@ -34,8 +34,8 @@ def place(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     if separator and scheme not in ("file", *REMOTE_SCHEMES):
         raise ValueError(
-            "must be a directory, or a URI of a file system that pyarrow opens"
-            + nearest(scheme, [f"{name}://" for name in ("file", *REMOTE_SCHEMES)])
+            "must be a directory, or a URI of a scheme that pyarrow opens"
+            + nearest(scheme, ("file", *REMOTE_SCHEMES))
         )
     if separator and scheme != "file":
         if not urlsplit(value).netloc:

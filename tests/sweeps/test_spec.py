@@ -314,9 +314,24 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
             "name: got '..'; must be letters, digits, '.', '_' and '-', since it names a folder.",
         ),
         (
-            "storage=s3://bucket/results",
-            "storage: got 's3://bucket/results'; must be a directory or a file:// URI; s3:// is "
-            "not supported yet.",
+            "storage=s3a://bucket/results",
+            "storage: got 's3a://bucket/results'; must be a directory, or a URI of a scheme that "
+            "pyarrow opens; did you mean 's3'?",
+        ),
+        (
+            "token_storage=ftp://host/tokens",
+            "token_storage: got 'ftp://host/tokens'; must be a directory, or a URI of a scheme "
+            "that pyarrow opens; legal here: abfs, abfss, file, gcs, gs, hdfs, s3, viewfs.",
+        ),
+        (
+            "token_storage=s3:///tokens",
+            "token_storage: got 's3:///tokens'; must name a bucket: s3://BUCKET/FOLDER.",
+        ),
+        (
+            "token_storage=s3://me:hush@bucket/tokens",
+            "token_storage: got s3://bucket/tokens with a user, password or key, which would be "
+            "written down with it; put that into the environment (e.g. AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY).",
         ),
         ("storage=''", "storage: got ''; must name a directory; '.' is the current one."),
         # Settings that lack something, or hold what nothing reads.
