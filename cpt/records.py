@@ -4,6 +4,7 @@ This file is the one contract between training, sweeps and analysis (standard li
 
     <storage>/
       tokens/<corpus_id>/          packed tokens, see cpt.corpus
+      tokenizers/<tokenizer_id>/   a tokenizer trained for a sweep, see cpt.tokenizer_training
       weights/<weights_id>/        a model from elsewhere that stages start from, see cpt.hub
       states/<state_id>/           one wanted training state and the run that leads to it
         config.json                the RunConfig that determined it (cpt.config)
@@ -296,6 +297,10 @@ class ResultTree:
     def tokens(self, corpus_id: str) -> Path:
         """The token store of one corpus."""
         return self.storage / "tokens" / corpus_id
+
+    def tokenizer(self, tokenizer_id: str) -> Path:
+        """The folder of a tokenizer that was trained for a sweep."""
+        return self.storage / "tokenizers" / tokenizer_id
 
     def weights(self, weights_id: str) -> Path:
         """The Hugging Face model directory of a model from elsewhere."""

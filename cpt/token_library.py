@@ -1,6 +1,7 @@
 """Stand-in until the real one is merged."""
 
 from pathlib import Path
+
 from cpt.token_store import TokenStore, read_meta
 
 

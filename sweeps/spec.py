@@ -20,6 +20,7 @@ from cpt.parsing import (
     UnitShare,
     nearest,
 )
+from cpt.tokenizer_config import NamedOrTrained, TrainedTokenizerConfig
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
 from sweeps.stopping import AshaStopping, NoStopping
 
@@ -256,7 +257,7 @@ class SweepSpec(Frozen):
     name: Annotated[str, AfterValidator(_slug)]
     storage: Annotated[str, AfterValidator(_local_path)] = "results"
     model: Annotated[ModelConfig | None, BeforeValidator(_model)] = None
-    tokenizer: str | None = None
+    tokenizer: NamedOrTrained | None = None
     sequence_length: Count
     global_batch_size: Count
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -306,6 +307,8 @@ class SweepSpec(Frozen):
     @property
     def tokenizer_name(self) -> str:
         """The tokenizer: where none is named that of the checkpoint, else bytes."""
+        if isinstance(self.tokenizer, TrainedTokenizerConfig):
+            return self.tokenizer.label
         return self.tokenizer or self.checkpoint or "bytes"
 
     @property
