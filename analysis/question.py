@@ -26,11 +26,9 @@ def _stage(sweep: Sweep, stage: int) -> tuple[str, str]:
     name = f"{planned['dataset']} ({planned['role'].upper()})"
     if sweep.additive_replay:
         last = stage + 1 == len(plan["stages"])
-        new = plan["axes"].get("token_budget") if last else None
-        told = [labels.amount(budget) for budget in new or [planned["tokens"]]]
-        return name, labels.listing(told)
-    stages = stage_table(sweep)
-    continued = stages[(stages["stage"] == stage) & (stages["role"] != "")]
-    budgets = sorted(set(continued["tokens"])) or [planned["tokens"]]
-    told = labels.listing([labels.amount(budget) for budget in budgets])
-    return name, told
+        budgets = (plan["axes"].get("token_budget") if last else None) or [planned["tokens"]]
+    else:
+        stages = stage_table(sweep)
+        continued = stages[(stages["stage"] == stage) & (stages["role"] != "")]
+        budgets = sorted(set(continued["tokens"])) or [planned["tokens"]]
+    return name, labels.listing([labels.amount(budget) for budget in budgets])

@@ -41,8 +41,8 @@ def _stage_rows(
 ) -> list[tuple[str, list[Cell]]]:
     whole, inside = data[data["domain"].isna()], data[data["domain"].notna()]
     tokens = whole.groupby("source", sort=False)["tokens"].sum()
+    rows: list[tuple[str, list[Cell]]] = []
     others = f"and {states - 1} more that read as much" if states > 1 else ""
-    rows = []
     for source in _of_stage(planned):
         name = source["source"]
         own = whole[whole["source"] == name]
