@@ -1,23 +1,31 @@
 """`python -m cpt STATE_DIR` or `torchrun ... -m cpt STATE_DIR`: trains what its config.json says.
 
-STATE_DIR is `<storage>/states/<state_id>`; the token stores and the parent state it names lie
-below the same `<storage>`. Run it again to go on after an interruption.
+STATE_DIR is `<storage>/states/<state_id>`; the parent state it names lies below the same
+`<storage>`, and so do the token stores unless --token-storage names another place. Run it again to
+go on after an interruption.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, StateDir
+from cpt.token_store import StoreError
 from cpt.train import DivergedError, read_config, train
 
 
 def main() -> int:
     """Exit status: 0 trained, 1 failed, 2 refused."""
-    if len(sys.argv) != 2:
-        print("usage: python -m cpt STATE_DIR", file=sys.stderr)
-        return 2
-    state = StateDir(Path(sys.argv[1]).resolve())
+    parser = argparse.ArgumentParser(prog="python -m cpt", description="Trains a state to its end.")
+    parser.add_argument("state_dir", metavar="STATE_DIR", type=Path)
+    parser.add_argument(
+        "--token-storage",
+        metavar="URI",
+        help="directory or URI of the token stores; default: <storage>/tokens",
+    )
+    arguments = parser.parse_args()
+    state = StateDir(arguments.state_dir.resolve())
     if not state.config.is_file():
         print(f"{state.config} does not exist; STATE_DIR must hold a config.json", file=sys.stderr)
         return 2
@@ -34,8 +42,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        train(config, ResultTree(state.path.parent.parent))
-    except DivergedError as error:
+        train(config, ResultTree(state.path.parent.parent, arguments.token_storage))
+    except (DivergedError, StoreError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -33,7 +33,7 @@ from cpt.parsing import ConfigError, shown
 from cpt.sources import Split, documents, fingerprint
 from cpt.store_writer import StoreWriter
 from cpt.token_library import TokenLibrary
-from cpt.token_store import StoreError, TokenStore
+from cpt.token_store import DamagedError, TokenStore
 from cpt.tokenizer import Tokenizer
 
 STORE_VERSION = 1
@@ -182,7 +182,7 @@ def build(
 def _found(corpus: Corpus, library: TokenLibrary, say: Callable[[str], None]) -> TokenStore | None:
     try:
         return library.find(corpus.id)
-    except StoreError as error:
+    except DamagedError as error:
         aside = library.set_aside(corpus.id)
         say(f"{corpus.label}: {error}; moved to {aside.name} and packed anew")
         return None

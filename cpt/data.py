@@ -14,6 +14,7 @@ from cpt.config import RunConfig
 from cpt.mixture import locate
 from cpt.order import positions
 from cpt.records import ResultTree
+from cpt.token_library import library
 from cpt.token_store import TokenStore
 
 PLACED_SAMPLES = 4096
@@ -28,7 +29,8 @@ class TrainingStream:
     """
 
     def __init__(self, config: RunConfig, tree: ResultTree) -> None:
-        self.stores = [TokenStore(tree.tokens(source.corpus)) for source in config.stream]
+        shelf = library(tree)
+        self.stores = [shelf.open(source.corpus) for source in config.stream]
         self._sources = config.stream
         self._shares = config.shares
         self._sequence_length = config.sequence_length

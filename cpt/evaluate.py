@@ -11,14 +11,14 @@ from cpt.data import HeldOutSequences, held_out_sequences
 from cpt.model import GPT
 from cpt.parallel import Workers
 from cpt.records import EvalRow, ResultTree
-from cpt.token_store import TokenStore
+from cpt.token_library import library
 
 
 class Evaluator:
     """The held-out sets of one run."""
 
     def __init__(self, config: RunConfig, tree: ResultTree, team: Workers) -> None:
-        self._config, self._team, self._tree = config, team, tree
+        self._config, self._team, self._library = config, team, library(tree)
         self._sets = self._sequences(config.evaluation.datasets)
 
     def rows(self, model: GPT, step: int) -> list[EvalRow]:
@@ -31,7 +31,7 @@ class Evaluator:
         return [
             held_out_sequences(
                 one.name,
-                TokenStore(self._tree.tokens(one.corpus)),
+                self._library.open(one.corpus),
                 self._config.sequence_length,
                 self._config.evaluation.tokens_per_dataset,
             )

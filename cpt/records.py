@@ -326,12 +326,19 @@ class SweepDir:
 
 @dataclasses.dataclass(frozen=True)
 class ResultTree:
-    """Paths below one `storage`."""
+    """Paths below one `storage`.
+
+    Attributes:
+        storage: A directory.
+        token_storage: Directory or URI of the token stores; None: `<storage>/tokens`. They are
+            opened through `cpt.token_library`.
+    """
 
     storage: Path
+    token_storage: str | None = None
 
     def tokens(self, corpus_id: str) -> Path:
-        """The token store of one corpus."""
+        """The token store of one corpus, where they lie below `storage`."""
         return self.storage / "tokens" / corpus_id
 
     def tokenizer(self, tokenizer_id: str) -> Path:

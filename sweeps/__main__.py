@@ -22,6 +22,7 @@ from rich.console import Console
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, StateDir, SweepDir
+from cpt.token_store import StoreError
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
 from sweeps.cost import Tariff, costs, given_tariff
@@ -31,7 +32,7 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, set_aside, tree_of
+from sweeps.store import find, results_of, set_aside, tree_of
 from sweeps.sweep_file import load
 from sweeps.words import counted
 
@@ -142,7 +143,7 @@ def run(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         spec, submitted = load(spec_file, overrides or ())
-        tree = tree_of(spec)
+        tree = results_of(spec)
         planned = prepare(spec, tree, _say)
         write_plan(planned, submitted, tree)
         status = _train(planned, tree, address, retry_failed=retry_failed)
@@ -363,7 +364,7 @@ def _sweep_dir(target: Path) -> SweepDir:
         sweep = SweepDir(target.resolve())
     else:
         spec, _ = load(target)
-        sweep = tree_of(spec).sweep(spec.name)
+        sweep = results_of(spec).sweep(spec.name)
     if not sweep.plan.is_file():
         raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
     return sweep
@@ -389,6 +390,9 @@ def main() -> None:
         for fault in error.faults:
             err.print(f"refused: {fault}", markup=False, soft_wrap=True)
         sys.exit(Exit.REFUSED)
+    except StoreError as error:
+        err.print(f"failed: {error}", markup=False, soft_wrap=True)
+        sys.exit(Exit.FAILED)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from cpt.hub_config import locate, read_model
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
 from cpt.token_library import library
-from cpt.token_store import TokenStore, shared_documents
+from cpt.token_store import StoreError, TokenStore, shared_documents
 from cpt.tokenizer import Tokenizer, load_tokenizer
 from cpt.tokenizer_config import TrainedTokenizerConfig
 from cpt.tokenizer_training import trained_tokenizer
@@ -37,6 +37,7 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     Raises:
         ConfigError: The model, the data or the tokenizer do not serve; one sentence for each fault.
     """
+    _check_reachable(spec, tree)
     taken = None if spec.checkpoint is None else take(spec.checkpoint, tree, say)
     shelf = library(tree)
     with Digests(shelf.workplace / ".digests.json") as digests:
@@ -87,6 +88,15 @@ def take(checkpoint: str, tree: ResultTree, say: Callable[[str], None]) -> Taken
                     shutil.copyfile(file, aside / file.name)
     say(f"{checkpoint}: {model.family}, {model.num_parameters:,} parameters, weights {name}")
     return TakenModel(weights=name, model=model)
+
+
+def _check_reachable(spec: SweepSpec, tree: ResultTree) -> None:
+    """Before hours are spent on packing what could then not be kept."""
+    field = "storage" if spec.token_storage is None else "token_storage"
+    try:
+        library(tree).check()
+    except StoreError as error:
+        raise ConfigError([f"{field}: {error}"]) from error
 
 
 def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:

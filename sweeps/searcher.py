@@ -80,6 +80,7 @@ class StateSearcher(Searcher):
             "run": task.run.model_dump_json(),
             "comparison": compared and compared.comparison.to_json(),
             "storage": str(self._tree.storage),
+            "token_storage": self._tree.token_storage,
             "ray_storage": self._ray_storage,
             "resources": self._resources.model_dump_json(),
         }

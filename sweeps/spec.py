@@ -20,6 +20,7 @@ from cpt.parsing import (
     UnitShare,
     nearest,
 )
+from cpt.storage import holds_secret, place, shown_uri
 from cpt.tokenizer_config import NamedOrTrained, TrainedTokenizerConfig
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
 from sweeps.stopping import AshaStopping, NoStopping
@@ -44,16 +45,6 @@ def _slug(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise ValueError("must be letters, digits, '.', '_' and '-', since it names a folder")
     return value
-
-
-def _local_path(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    if separator and scheme != "file":
-        raise ValueError(f"must be a directory or a file:// URI; {scheme}:// is not supported yet")
-    path = rest if separator else value
-    if not path:
-        raise ValueError("must name a directory; '.' is the current one")
-    return path
 
 
 class UpstreamSchedule(Lengths):
@@ -255,7 +246,8 @@ class SweepSpec(Frozen):
     """A whole sweep file. `starter.yaml` explains every field."""
 
     name: Annotated[str, AfterValidator(_slug)]
-    storage: Annotated[str, AfterValidator(_local_path)] = "results"
+    storage: Annotated[str, AfterValidator(place)] = "results"
+    token_storage: Annotated[str, AfterValidator(place)] | None = None
     model: Annotated[ModelConfig | None, BeforeValidator(_model)] = None
     tokenizer: NamedOrTrained | None = None
     sequence_length: Count
@@ -284,6 +276,19 @@ class SweepSpec(Frozen):
     stopping: Stopping = NoStopping()
     resources: Resources = Resources()
     cost: Cost = Cost()
+
+    @model_validator(mode="after")
+    def _check_storage(self) -> Self:
+        # Not a check of the field: its sentence would show the value.
+        for field in ("storage", "token_storage"):
+            where = getattr(self, field)
+            if where is not None and holds_secret(where):
+                raise ValueError(
+                    f"{field}: got {shown_uri(where)} with a user, password or key, which would "
+                    "be written down with it; put that into the environment (e.g. "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
+                )
+        return self
 
     @property
     def tokens_per_step(self) -> int:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cpt.config import RunConfig
-from cpt.parsing import ConfigError, parse
+from cpt.parsing import ConfigError, parse, shown
 from cpt.records import ResultTree, StateDir, Status, StatusWord, read_json
+from cpt.storage import below, cache_of, is_remote, shown_uri
 from sweeps.plan import Plan
 from sweeps.spec import SweepSpec
 
@@ -32,8 +33,42 @@ class Found:
 
 
 def tree_of(spec: SweepSpec) -> ResultTree:
-    """The result tree that a sweep writes to."""
-    return ResultTree(Path(spec.storage).expanduser().resolve())
+    """The result tree that a sweep plans from.
+
+    Where `storage` is a URI only the token stores lie there, and what else planning keeps on this
+    machine; `results_of` refuses it.
+    """
+    if is_remote(spec.storage):
+        return ResultTree(
+            cache_of(spec.storage) / "results",
+            _token_storage(spec) or below(spec.storage, "tokens"),
+        )
+    return ResultTree(Path(spec.storage).expanduser().resolve(), _token_storage(spec))
+
+
+def results_of(spec: SweepSpec) -> ResultTree:
+    """The result tree that a sweep writes to.
+
+    Raises:
+        ConfigError: It would lie on object storage.
+    """
+    if is_remote(spec.storage):
+        tokens = spec.token_storage or below(spec.storage, "tokens")
+        raise ConfigError(
+            [
+                f"storage: got {shown(shown_uri(spec.storage), 300)}; states and checkpoints on "
+                "object storage are not supported yet; name a directory that all machines see, and "
+                f"keep the token stores there with token_storage: {tokens}"
+            ]
+        )
+    return tree_of(spec)
+
+
+def _token_storage(spec: SweepSpec) -> str | None:
+    """Of workers in any directory."""
+    if spec.token_storage is None or is_remote(spec.token_storage):
+        return spec.token_storage
+    return str(Path(spec.token_storage).expanduser().resolve())
 
 
 def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:

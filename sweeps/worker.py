@@ -41,8 +41,9 @@ def train_state(trial: dict[str, Any]) -> None:
 
     Args:
         trial: `state` (its id), `run` (its RunConfig), `storage` and `ray_storage` (absolute
-            paths), `resources`, `comparison` (a Comparison, or None where the state is not
-            compared); all but the id and the paths as JSON text.
+            paths), `token_storage` (absolute path, URI or None), `resources`, `comparison` (a
+            Comparison, or None where the state is not compared); all but the id and the places as
+            JSON text.
 
     Raises:
         Exception: Whatever stopped the training, but for divergence, which the state's own
@@ -83,7 +84,7 @@ def _train_loop(trial: dict[str, Any]) -> None:
     resources = parse(Resources, json.loads(trial["resources"]))
     torch.set_num_threads(resources.cpus_per_worker)
     config = parse(RunConfig, json.loads(trial["run"]))
-    tree = ResultTree(Path(trial["storage"]))
+    tree = ResultTree(Path(trial["storage"]), trial["token_storage"])
     reporter = None
     if trial["comparison"]:
         run = Path(trial["ray_storage"]).name if resources.workers > 1 else None
