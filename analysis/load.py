@@ -1,6 +1,6 @@
 """From files to tables: a sweep's plan and whatever its states have written so far.
 
-A `Sweep` holds five tables that every measure and figure reads. Nothing is computed here but what
+A `Sweep` holds six tables that every measure and figure reads. Nothing is computed here but what
 belongs to reading: which rows make a state's curve (`analysis.state_files`), and which data set of
 the sweep they speak of. States are shared between sweeps and know a data set by the name that the
 first sweep gave it, so rows are matched by the id of the held-out corpus, never by name.
@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.state_files import StateFolders
 from cpt.records import (
+    DataRow,
     EvalRow,
     ResultTree,
     Status,
@@ -26,11 +27,13 @@ from cpt.records import (
 )
 
 PLAN_VERSION = 2
+PAPERS_REPLAY = {"order": "original", "offset": "0", "accounting": "compute_equivalent"}
 PENDING = "pending"
 """The status of a state that was never started; the other words are `records.StatusWord`."""
 
 TRAIN_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TrainRow))]
 EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
+DATA_COLUMNS = ["state", *(field.name for field in dataclasses.fields(DataRow))]
 TASK_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TaskRow))]
 PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
 
@@ -65,6 +68,8 @@ class Sweep:
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
             whole set. Losses in nats per token. Every state has the rows of its whole stage.
         train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
+        data: One row a source, or a domain of one, from one evaluation to the next: `state`, then
+            the columns of `records.DataRow`, with `source` as this sweep calls it; whole stages.
         tasks: One row a score on a downstream task: `state`, then the columns of
             `records.TaskRow`; None where the row has none.
     """
@@ -74,6 +79,7 @@ class Sweep:
     states: pd.DataFrame
     evals: pd.DataFrame
     train: pd.DataFrame
+    data: pd.DataFrame
     tasks: pd.DataFrame
 
     @property
@@ -95,6 +101,17 @@ class Sweep:
     def several_stages(self) -> bool:
         """Whether anything is trained after the first downstream stage."""
         return len(self.plan["stages"]) > 2
+
+    @property
+    def replay(self) -> Mapping[str, Any]:
+        """Order, offset and accounting; plans from before there was a choice do not say."""
+        replay: Mapping[str, Any] = self.plan.get("replay", PAPERS_REPLAY)
+        return replay
+
+    @property
+    def additive_replay(self) -> bool:
+        """Whether replay comes on top of a stage's budget, which then counts new tokens alone."""
+        return bool(self.replay["accounting"] == "additive")
 
     @property
     def tokens_per_step(self) -> int:
@@ -147,6 +164,7 @@ def load_sweep(sweep_dir: Path) -> Sweep:
             [{"state": state, **row} for state in states.index for row in folders.train(state)],
             columns=TRAIN_COLUMNS,
         ),
+        data=_data(plan, folders),
         tasks=_tasks(states, folders),
     )
 
@@ -261,6 +279,23 @@ def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
     named = once.astype({"corpus": object}).merge(planned, on="corpus")
     named["dataset"] = named["planned"]
     return named[EVAL_COLUMNS]
+
+
+def _data(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
+    """What was read, under the sweep's own names: a state's sources stand in one order everywhere.
+
+    Plans that do not list the sources of a state are of programs that wrote no such rows.
+    """
+    rows = []
+    for state in plan["states"]:
+        names = [source["source"] for source in state.get("sources", [])]
+        rows += [
+            {"state": state["state"], **row, "source": names[row["number"]]}
+            for row in folders.data(state["state"])
+            if row["number"] < len(names)
+        ]
+    # Plain JSON values: a None must not turn its neighbours into floats.
+    return pd.DataFrame(rows, columns=DATA_COLUMNS, dtype=object)
 
 
 def _tasks(states: pd.DataFrame, folders: StateFolders) -> pd.DataFrame:

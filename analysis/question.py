@@ -9,20 +9,26 @@ def question(sweep: Sweep) -> str:
     """The model, the data sets in order, and the budgets."""
     plan = sweep.plan
     model = plan["model"]
+    more = "new" if sweep.additive_replay else "more"
     (first, spent), *rest = (_stage(sweep, index) for index in range(1, len(plan["stages"])))
     then = "".join(f", then to {name} with {budget}" for name, budget in rest)
     return (
         f"How should {model['name']} ({labels.amount(model['parameters'])} parameters) go on from "
-        f"{sweep.dataset('d0')} (D0) to {first} with {spent} more tokens{then}, and what will it "
+        f"{sweep.dataset('d0')} (D0) to {first} with {spent} {more} tokens{then}, and what will it "
         "forget?"
     )
 
 
 def _stage(sweep: Sweep, stage: int) -> tuple[str, str]:
     """What a stage trains on, and with how many tokens: one budget or several."""
-    planned = sweep.plan["stages"][stage]
-    stages = stage_table(sweep)
-    continued = stages[(stages["stage"] == stage) & (stages["role"] != "")]
-    budgets = sorted(set(continued["tokens"])) or [planned["tokens"]]
-    told = labels.listing([labels.amount(budget) for budget in budgets])
-    return f"{planned['dataset']} ({planned['role'].upper()})", told
+    plan = sweep.plan
+    planned = plan["stages"][stage]
+    name = f"{planned['dataset']} ({planned['role'].upper()})"
+    if sweep.additive_replay:
+        last = stage + 1 == len(plan["stages"])
+        budgets = (plan["axes"].get("token_budget") if last else None) or [planned["tokens"]]
+    else:
+        stages = stage_table(sweep)
+        continued = stages[(stages["stage"] == stage) & (stages["role"] != "")]
+        budgets = sorted(set(continued["tokens"])) or [planned["tokens"]]
+    return name, labels.listing([labels.amount(budget) for budget in budgets])

@@ -6,6 +6,7 @@ fetched.
 """
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.plane import new_losses
 from analysis.question import question
+from analysis.reading import reading_table
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
 from analysis.tasks import task_section
 from analysis.whole_path import path_chart
@@ -50,6 +52,8 @@ def write_report(sweep_dir: Path) -> Path:
 
 def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     """The page as text."""
+    # Plans of sweeps that train their model, written before there were others, do not say so.
+    upstream = sweep.plan.get("upstream", {})
     center = anchor(sweep)
     settings = settings_table(sweep, trials, center)
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
@@ -91,9 +95,11 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
         rates=rates,
         pretraining=charts.pretraining_chart(sweep),
-        # Plans of sweeps that train their model, written before there were others, do not say so.
-        checkpoint=sweep.plan.get("upstream", {}).get("checkpoint"),
+        checkpoint=upstream.get("checkpoint"),
+        stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
+        additive=sweep.additive_replay,
         datasets=tables.datasets_table(sweep.plan),
+        reading=reading_table(sweep),
         states=tables.states_table(sweep),
         facts=_facts(sweep),
         meanings=labels.baseline_meanings(sweep),
@@ -143,8 +149,14 @@ def _facts(sweep: Sweep) -> dict[str, Iterable[tuple[str, str]]]:
         "precision": plan["precision"],
         "design": plan["design"],
     }
+    replay = {
+        "order": sweep.replay["order"],
+        "starts after": f"{float(Fraction(sweep.replay['offset'])):.3g} of what was seen",
+        "accounting": sweep.replay["accounting"].replace("_", " "),
+    }
     return {
         "Model": tables.pairs(plan["model"].items()),
         "Training": tables.pairs(training.items()),
+        "Replay": tables.pairs(replay.items()),
         "Environment": tables.pairs(plan["environment"].items()),
     }

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cpt.records import (
+    DataRow,
     EvalRow,
     ResultTree,
     StatusWord,
@@ -52,10 +53,23 @@ class Evaluation(BaseModel):
     final_window_steps: int
 
 
+class StreamSource(BaseModel):
+    """One source of a stream, by the name that the state's rows use."""
+
+    name: str
+    part: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`slimpajama/c4`, or the data set's name where it is one source."""
+        return self.name if self.part is None else f"{self.name}/{self.part}"
+
+
 class Configuration(BaseModel):
     """The part of a state's config.json that a report needs."""
 
     evaluation: Evaluation
+    stream: list[StreamSource] = []
     base: str | None = None
     stop_step: int | None = None
     total_steps: int | None = None
@@ -84,6 +98,7 @@ class StateFiles:
         evaluated: Whether the evaluations and the names of their sets can be read.
         evals: The folder's own current rows, each with `corpus`, the id of its held-out set.
         train: The folder's own current rows.
+        data: The same of what was read, each with `number`, that of its source in the stream.
         tasks: The folder's current scores on downstream tasks.
         tasks_damage: Why those cannot be read; the state is not damaged by that.
     """
@@ -94,6 +109,7 @@ class StateFiles:
     evaluated: bool
     evals: list[Row]
     train: list[Row]
+    data: list[Row]
     tasks: list[Row]
     tasks_damage: str
 
@@ -124,6 +140,16 @@ class StateFolders:
     def train(self, state: str) -> list[Row]:
         """Updates of the whole stage up to this state, in the order of their steps."""
         return self._curve(state, lambda files: files.train)
+
+    def data(self, state: str) -> list[Row]:
+        """What was read in the whole stage up to this state, without overlaps.
+
+        A base may end between two evaluations; the row after it covers what it wrote at its end.
+        """
+        rows = self._curve(state, lambda files: files.data)
+        spans = sorted({(row["step"], row["since"]) for row in rows})
+        covered = {step for (step, _), (_, since) in itertools.pairwise(spans) if since < step}
+        return [row for row in rows if row["step"] not in covered]
 
     def gap(self, state: str) -> int:
         """The step up to which evaluations may be missing; 0 where every base can be read."""
@@ -168,12 +194,14 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
     status, broken_status = _parsed(folder.status, StatusFile)
     evals, broken_evals = _own_rows(folder.eval_rows, EvalRow, _eval_key)
     train, broken_train = _own_rows(folder.train_rows, TrainRow, _train_key)
+    data, broken_data = _own_rows(folder.data_rows, DataRow, _data_key)
     tasks, broken_tasks = _own_rows(folder.task_rows, TaskRow, _task_key)
-    held_out = {}
+    held_out, streamed = {}, {}
     if configuration is not None:
+        streamed = {one.label: number for number, one in enumerate(configuration.stream)}
         evaluation = configuration.evaluation
         held_out = {held.name: held.corpus for held in [*evaluation.datasets, *evaluation.to_come]}
-    faults = [broken_config, broken_status, broken_evals, broken_train]
+    faults = [broken_config, broken_status, broken_evals, broken_train, broken_data]
     damage = next(filter(None, faults), "")
     return StateFiles(
         configuration=configuration,
@@ -186,6 +214,9 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
             if row["dataset"] in held_out
         ],
         train=train,
+        data=[
+            {**row, "number": streamed[row["source"]]} for row in data if row["source"] in streamed
+        ],
         tasks=tasks,
         tasks_damage=f"states/{state}/{broken_tasks}" if broken_tasks else "",
     )
@@ -206,7 +237,7 @@ def _parsed(path: Path, shape: type[Shape]) -> tuple[Shape | None, str]:
 
 
 def _own_rows(
-    path: Path, shape: type[EvalRow | TrainRow | TaskRow], key: Callable[[Row], Hashable]
+    path: Path, shape: type[EvalRow | TrainRow | DataRow | TaskRow], key: Callable[[Row], Hashable]
 ) -> tuple[list[Row], str]:
     """The current rows of a file, those left out that lack a column; and what is wrong with it."""
     columns = {field.name for field in dataclasses.fields(shape)}
@@ -225,6 +256,10 @@ def _train_key(row: Row) -> Hashable:
 
 def _eval_key(row: Row) -> Hashable:
     return row["step"], row["dataset"], row["domain"]
+
+
+def _data_key(row: Row) -> Hashable:
+    return row["step"], row["source"], row["domain"]
 
 
 def _task_key(row: Row) -> Hashable:

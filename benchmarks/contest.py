@@ -22,6 +22,7 @@ import torch
 from cpt.config import RunConfig
 from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
+from cpt.digests import Digests
 from cpt.model_config import ModelConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, StateDir, read_rows, write_json
@@ -188,7 +189,8 @@ def make_arena(folder: Path) -> Arena:
     """Packs the prose of this Python, byte by byte."""
     tree = ResultTree(folder)
     dataset = DatasetConfig(path="local:python-prose")
-    stores = build(dataset, load_tokenizer("bytes"), library(tree), "datasets.prose", print)
+    shelf, digests = library(tree), Digests(folder / "digests.json")
+    stores = build(dataset, load_tokenizer("bytes"), shelf, "datasets.prose", digests, print)
     return Arena(tree, stores.train[""].meta.corpus_id, stores.validation.meta.corpus_id)
 
 

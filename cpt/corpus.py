@@ -28,12 +28,12 @@ from cpt.dataset_config import (
     source_field,
 )
 from cpt.digests import Digests
-from cpt.packing import Packed, packed
+from cpt.packing import Packed, held_out_below, packed
 from cpt.parsing import ConfigError, shown
 from cpt.sources import Split, documents, fingerprint
 from cpt.store_writer import StoreWriter
 from cpt.token_library import TokenLibrary
-from cpt.token_store import StoreError, TokenStore
+from cpt.token_store import DamagedError, TokenStore
 from cpt.tokenizer import Tokenizer
 
 STORE_VERSION = 1
@@ -148,6 +148,7 @@ def build(
     tokenizer: Tokenizer,
     library: TokenLibrary,
     field: str,
+    digests: Digests,
     say: Callable[[str], None],
 ) -> Stores:
     """The stores of a data set: those that exist, and new ones in the place of others.
@@ -160,15 +161,14 @@ def build(
         tokenizer: What packs it.
         library: Where stores are kept.
         field: Dotted name of the data set, e.g. `datasets.german`, for refusals.
+        digests: Checksums of files that were read before.
         say: Told of work that takes a while, and why.
 
     Raises:
         ConfigError: The data set is missing, cannot be read, lacks a column or holds no text.
         StoreError: The disk is full, or cannot be written.
     """
-    digests = Digests(library.workplace / ".digests.json")
     wanted = corpora(dataset, tokenizer, field, digests)
-    digests.save()
     missing = [corpus for corpus in wanted if _found(corpus, library, say) is None]
     if missing:
         with _locked(missing, library):
@@ -182,7 +182,7 @@ def build(
 def _found(corpus: Corpus, library: TokenLibrary, say: Callable[[str], None]) -> TokenStore | None:
     try:
         return library.find(corpus.id)
-    except StoreError as error:
+    except DamagedError as error:
         aside = library.set_aside(corpus.id)
         say(f"{corpus.label}: {error}; moved to {aside.name} and packed anew")
         return None
@@ -274,7 +274,7 @@ def _cut(batch: Packed, source: SourceConfig, split: Split) -> Packed:
     """The documents of a split, by their hashes where a share is held out."""
     if source.validation_share is None:
         return batch
-    held_out = batch.hashes < np.uint64(int(source.validation_share * 2**64))
+    held_out = batch.hashes < np.uint64(held_out_below(source.validation_share))
     if split == "validation":
         return batch.those(held_out)
     return batch.those(~held_out)._replace(empty=batch.empty)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cpt.records import read_json, write_json
 from cpt.token_store import sha256, stamp_of
@@ -13,6 +13,8 @@ SETTLED_NS = 2_000_000_000
 
 class Digests:
     """Checksums by path, kept in a file while size and time of what they were taken of last.
+
+    A context, which keeps what is new when it ends.
 
     Args:
         file: Where they are kept; of several processes that write it the last wins, and what is
@@ -44,8 +46,9 @@ class Digests:
             self._known[name] = [*stamp, digest]
         return digest
 
-    def save(self) -> None:
-        """Keeps what is new."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         if self._known != self._before:
             write_json(self._file, self._known)
-            self._before = dict(self._known)

@@ -4,12 +4,14 @@ This file is the one contract between training, sweeps and analysis (standard li
 
     <storage>/
       tokens/<corpus_id>/          packed tokens, see cpt.corpus
+      tokenizers/<tokenizer_id>/   a tokenizer trained for a sweep, see cpt.tokenizer_training
       weights/<weights_id>/        a model from elsewhere that stages start from, see cpt.hub
       states/<state_id>/           one wanted training state and the run that leads to it
         config.json                the RunConfig that determined it (cpt.config)
         status.json                running | complete | stopped | failed, replaced atomically
         train.jsonl                one TrainRow a line, appended
         eval.jsonl                 one EvalRow a line, appended
+        data.jsonl                 one DataRow a line, appended
         tasks.jsonl                one TaskRow a line, appended by `rewarm evaluate`
         checkpoints/step_00004000/ distributed checkpoint; `complete.json` in it is written last
       sweeps/<name>/
@@ -115,6 +117,36 @@ class EvalRow:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DataRow:
+    """What a stage read of one source from one evaluation to the next, a line of `data.jsonl`.
+
+    Rows of a stage follow one another without gaps; a beginning that others go on from may end
+    between two evaluations, and the row that follows its last covers that row too.
+
+    Attributes:
+        step: Updates completed.
+        since: The row covers the updates from this step to `step`.
+        source: Name of the source in the configuration of this state: its data set, and its part.
+        domain: Domain inside it; None for the whole source.
+        tokens: Predicted tokens, as they were read and not by shares.
+        samples: Sequences; None in the row of a domain.
+        first_sample: Index of the first of them among those the stage reads of the source; None in
+            the row of a domain.
+        epoch: Sequences that this stage read of the source up to `step`, as a share of those it
+            holds; None in the row of a domain.
+    """
+
+    step: int
+    since: int
+    source: str
+    domain: str | None
+    tokens: int
+    samples: int | None
+    first_sample: int | None
+    epoch: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskRow:
     """A finished state's score on one downstream task, a line of `tasks.jsonl`.
 
@@ -177,6 +209,11 @@ class StateDir:
     def eval_rows(self) -> Path:
         """EvalRow lines."""
         return self.path / "eval.jsonl"
+
+    @property
+    def data_rows(self) -> Path:
+        """DataRow lines."""
+        return self.path / "data.jsonl"
 
     @property
     def task_rows(self) -> Path:
@@ -304,6 +341,10 @@ class ResultTree:
         """The token store of one corpus, where they lie below `storage`."""
         return self.storage / "tokens" / corpus_id
 
+    def tokenizer(self, tokenizer_id: str) -> Path:
+        """The folder of a tokenizer that was trained for a sweep."""
+        return self.storage / "tokenizers" / tokenizer_id
+
     def weights(self, weights_id: str) -> Path:
         """The Hugging Face model directory of a model from elsewhere."""
         return self.storage / "weights" / weights_id
@@ -353,7 +394,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, _json(path, content, indent=1) + "\n")
 
 
-def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow | TaskRow]) -> None:
+def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow | DataRow | TaskRow]) -> None:
     """Appends rows as JSON lines in one write, after healing a line cut off by a kill.
 
     Raises:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cpt import local_text
 from cpt.dataset_config import FILE_FORMATS, SourceConfig
@@ -175,6 +176,11 @@ def _file_tables(format_name: str, file: Path, field: str) -> Iterator[pa.Table]
     pattern = glob.escape(str(file.absolute()))
     options = _OPTIONS.get(format_name, {})
     try:
+        if format_name == "parquet":
+            # `datasets` reads ahead: half of a large file is in memory before its end is reached.
+            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(TABLE_ROWS):
+                yield pa.Table.from_batches([batch])
+            return
         rows = _datasets().load_dataset(
             format_name, data_files=[pattern], split="train", streaming=True, **options
         )

@@ -32,7 +32,11 @@ HASHES_AT_ONCE = 1 << 20
 
 
 class StoreError(ValueError):
-    """A token store that is not what was built; the message says which file and how."""
+    """A token store cannot be had; the message says why."""
+
+
+class DamagedError(StoreError):
+    """It is not what was built; the message says which file and how."""
 
 
 class DomainMeta(Frozen):
@@ -121,7 +125,7 @@ class TokenStore:
         hashes: uint64 [documents].
 
     Raises:
-        StoreError: A file is missing, or is not what was written.
+        DamagedError: A file is missing, or is not what was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -200,21 +204,21 @@ def read_meta(path: Path) -> CorpusMeta:
     """What a store says of itself.
 
     Raises:
-        StoreError: There is no store, or `meta.json` is damaged.
+        DamagedError: There is no store, or `meta.json` is damaged.
     """
     try:
         return parse(CorpusMeta, read_json(path / META))
     except FileNotFoundError as error:
-        raise StoreError(f"{path / META} does not exist") from error
+        raise DamagedError(f"{path / META} does not exist") from error
     except ValueError as error:
-        raise StoreError(f"{path / META} is damaged ({error})") from error
+        raise DamagedError(f"{path / META} is damaged ({error})") from error
 
 
 def verify(path: Path, meta: CorpusMeta) -> None:
     """Compares every file with what was written.
 
     Raises:
-        StoreError: A file is missing, or of another size or content.
+        DamagedError: A file is missing, or of another size or content.
     """
     known = _verified(path)
     stamps = {}
@@ -223,13 +227,13 @@ def verify(path: Path, meta: CorpusMeta) -> None:
         try:
             stamp = stamp_of(file)
         except FileNotFoundError as error:
-            raise StoreError(f"{file} is missing") from error
+            raise DamagedError(f"{file} is missing") from error
         if stamp[0] != written.bytes:
-            raise StoreError(
+            raise DamagedError(
                 f"{file} has {stamp[0]} bytes, not the {written.bytes} that were written"
             )
         if known.get(name) != stamp and sha256(file) != written.sha256:
-            raise StoreError(f"{file} does not hold what was written: its checksum is another")
+            raise DamagedError(f"{file} does not hold what was written: its checksum is another")
         stamps[name] = stamp
     if stamps != known:
         # Where a reader may not write, the next one verifies again.

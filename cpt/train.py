@@ -34,6 +34,7 @@ from cpt.records import (
     read_json,
     write_json,
 )
+from cpt.tally import Tally
 
 
 class DivergedError(ArithmeticError):
@@ -124,6 +125,7 @@ class _Run:
         self.config, self.state, self.team = config, state, team
         self.on_evaluation = on_evaluation
         self.stream = TrainingStream(config, tree)
+        self.tally = Tally(config, self.stream.stores)
         self.evaluator = Evaluator(config, tree, team)
         self.pieces = config.pieces()
         self.flops_per_token = config.model.flops_per_token(config.sequence_length)
@@ -157,6 +159,8 @@ class _Run:
             fresh = self.step > self.resumed_at or self.step == 0
             if self.step in due and fresh:
                 self._evaluate()
+            if self.step in self.tally.steps and fresh and self.team.is_first:
+                append_rows(self.state.data_rows, self.tally.rows(self.step))
             last = self.step == config.end_step
             if (
                 fresh

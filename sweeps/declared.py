@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from cpt.dataset_config import source_field
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
+from cpt.tokenizer_config import TrainedTokenizerConfig
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
@@ -37,6 +38,8 @@ def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     shape = model or spec.model
     assert shape is not None, "a spec without a checkpoint has a model"
     vocab_size = shape.vocab_size
+    if isinstance(spec.tokenizer, TrainedTokenizerConfig):
+        vocab_size = spec.tokenizer.vocab_size
     if vocab_size is None:
         faults.append(
             "model.vocab_size is missing; --unpacked reads no tokenizer that could tell it."

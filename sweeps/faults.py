@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cpt.dataset_config import source_field
 from cpt.parsing import nearest, shown
+from cpt.tokenizer_config import TrainedTokenizerConfig
 from sweeps.factors import FACTORS, HOLDING, Range, StageAxes, plain
 from sweeps.spec import SweepSpec, TakenUpstream, Upstream
 
@@ -15,6 +16,7 @@ def spec_faults(spec: SweepSpec) -> Iterator[str]:
     """A sentence for each fault."""
     yield from _model_faults(spec)
     yield from _dataset_faults(spec)
+    yield from _tokenizer_faults(spec)
     yield from _budget_faults(spec)
     if spec.global_batch_size % spec.resources.workers:
         yield (
@@ -83,6 +85,22 @@ def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
                 "same files again, list them under a second name."
             )
         first.setdefault(chosen, field)
+
+
+def _tokenizer_faults(spec: SweepSpec) -> Iterator[str]:
+    if not isinstance(spec.tokenizer, TrainedTokenizerConfig):
+        return
+    for name in spec.tokenizer.train_on:
+        if name not in spec.datasets:
+            yield (
+                f"tokenizer.train_on: got {shown(name)}; must be names below datasets"
+                f"{nearest(name, spec.datasets)}"
+            )
+    if spec.checkpoint is not None:
+        yield (
+            "tokenizer: must not be trained for upstream.checkpoint, whose weights know the tokens "
+            "of their own; leave it out."
+        )
 
 
 def _budget_faults(spec: SweepSpec) -> Iterator[str]:

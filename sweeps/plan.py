@@ -253,6 +253,7 @@ class Plan:
             "tokens": samples * length,
             "epochs": round(samples / max((facts.tokens - 1) // length, 1), 4),
             "order": source.order,
+            "offset": source.offset,
             "seen": source.seen,
         }
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,8 +12,8 @@ from cpt.config import RunConfig
 from sweeps import words
 from sweeps.cost import Costs
 from sweeps.cost_view import cost_table, remarks
+from sweeps.data_view import data_remarks, data_table, headed_table
 from sweeps.design import center
-from sweeps.epochs import Epochs
 from sweeps.factors import plain, scoped
 from sweeps.plan import Plan, Trial
 from sweeps.tree_view import tree_table
@@ -35,7 +35,8 @@ def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> R
     return Group(
         _heading(plan),
         Text(),
-        _data(plan),
+        data_table(plan),
+        *map(Text, data_remarks(plan)),
         Text(),
         _trials(plan, width) if listed else _axes(plan),
         Text(),
@@ -57,47 +58,6 @@ def _heading(plan: Plan) -> Text:
     )
 
 
-def _table(title: str, *headings: str) -> Table:
-    """A table without lines; the first column is words, the others are numbers."""
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
-    for number, heading in enumerate(headings):
-        justify: Literal["left", "right"] = "right" if number else "left"
-        # Where the terminal is narrow a label goes on below, for its end tells trials apart.
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=bool(number))
-    return table
-
-
-def _data(plan: Plan) -> Table:
-    """What each stage reads, and how often the trials read it over: the least and the most."""
-    spec, epochs = plan.spec, Epochs(plan).ranges()
-    trained = spec.upstream.token_budget if spec.checkpoint is None else 0
-    budgets = [trained or 0, *(stage.token_budget for stage in spec.stages)]
-    read = any(facts.bytes for facts in plan.datasets.values())
-    optional = ("documents", "bytes\n/token", "held\nout") if read else ()
-    table = _table("data", "name", "role", "stage\nsteps", "train\ntokens", "epochs", *optional)
-    for number, name in enumerate(spec.stage_datasets):
-        facts = plan.datasets[name]
-        cells = [
-            f"{facts.documents:,}",
-            f"{facts.bytes / facts.tokens:.2f}",
-            words.quantity(facts.validation.tokens),
-        ]
-        table.add_row(
-            name,
-            f"D{number}",
-            f"{spec.steps(budgets[number]):,}",
-            words.quantity(facts.tokens),
-            _range(*epochs[name]),
-            *(cells if read else ()),
-        )
-    return table
-
-
-def _range(least: float, most: float) -> str:
-    low, high = f"{least:.3g}", f"{most:.3g}"
-    return low if low == high else f"{low}..{high}"
-
-
 def _trials(plan: Plan, width: int) -> Table:
     """Every trial; rates, replay, tokens and steps are those of its last stage."""
     title = words.counted(len(plan.trials), "trial")
@@ -109,7 +69,7 @@ def _trials(plan: Plan, width: int) -> Table:
         2 + max(map(len, [*heading.split("\n"), *cells]))
         for heading, cells in zip(headings, zip(*rows, strict=True), strict=True)
     )
-    table = _table(title, "trial", *headings)
+    table = headed_table(title, "trial", *headings)
     for trial, row in zip(plan.trials, rows, strict=True):
         table.add_row(_broken(trial.label, max(width - taken, 20)), *row)
     return table

@@ -10,12 +10,15 @@ from fractions import Fraction
 from typing import Any
 
 from cpt.corpus import Stores, build
+from cpt.digests import Digests
 from cpt.hub_config import locate, read_model
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
 from cpt.token_library import library
 from cpt.token_store import StoreError, TokenStore, shared_documents
-from cpt.tokenizer import load_tokenizer
+from cpt.tokenizer import Tokenizer, load_tokenizer
+from cpt.tokenizer_config import TrainedTokenizerConfig
+from cpt.tokenizer_training import trained_tokenizer
 from sweeps.cost import costs, given_tariff
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
@@ -36,18 +39,19 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     """
     _check_reachable(spec, tree)
     taken = None if spec.checkpoint is None else take(spec.checkpoint, tree, say)
-    tokenizer = load_tokenizer(spec.tokenizer_name)
-    packed: dict[str, Stores] = {}
-    faults: list[str] = []
-    for name in spec.stage_datasets:
-        try:
-            packed[name] = build(
-                spec.datasets[name], tokenizer, library(tree), f"datasets.{name}", say
-            )
-        except ConfigError as error:
-            faults += error.faults
-            continue
-        _say_packed(name, packed[name], say)
+    shelf = library(tree)
+    with Digests(shelf.workplace / ".digests.json") as digests:
+        tokenizer = _tokenizer(spec, tree, digests, say)
+        packed: dict[str, Stores] = {}
+        faults: list[str] = []
+        for name in spec.stage_datasets:
+            dataset, field = spec.datasets[name], f"datasets.{name}"
+            try:
+                packed[name] = build(dataset, tokenizer, shelf, field, digests, say)
+            except ConfigError as error:
+                faults += error.faults
+                continue
+            _say_packed(name, packed[name], say)
     if faults:
         raise ConfigError(faults)
     datasets = {name: _facts(name, spec, packed) for name in packed}
@@ -113,6 +117,14 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "submitted": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _tokenizer(
+    spec: SweepSpec, tree: ResultTree, digests: Digests, say: Callable[[str], None]
+) -> Tokenizer:
+    if isinstance(spec.tokenizer, TrainedTokenizerConfig):
+        return trained_tokenizer(spec.tokenizer, spec.datasets, tree, digests, say)
+    return load_tokenizer(spec.tokenizer_name)
 
 
 def _say_packed(name: str, stores: Stores, say: Callable[[str], None]) -> None:

@@ -21,6 +21,7 @@ from cpt.parsing import (
     nearest,
 )
 from cpt.storage import holds_secret, place, shown_uri
+from cpt.tokenizer_config import NamedOrTrained, TrainedTokenizerConfig
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
 from sweeps.stopping import AshaStopping, NoStopping
 
@@ -248,7 +249,7 @@ class SweepSpec(Frozen):
     storage: Annotated[str, AfterValidator(place)] = "results"
     token_storage: Annotated[str, AfterValidator(place)] | None = None
     model: Annotated[ModelConfig | None, BeforeValidator(_model)] = None
-    tokenizer: str | None = None
+    tokenizer: NamedOrTrained | None = None
     sequence_length: Count
     global_batch_size: Count
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -311,6 +312,8 @@ class SweepSpec(Frozen):
     @property
     def tokenizer_name(self) -> str:
         """The tokenizer: where none is named that of the checkpoint, else bytes."""
+        if isinstance(self.tokenizer, TrainedTokenizerConfig):
+            return self.tokenizer.label
         return self.tokenizer or self.checkpoint or "bytes"
 
     @property

@@ -11,6 +11,7 @@ import torch
 from cpt.config import RunConfig
 from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
+from cpt.digests import Digests
 from cpt.parsing import parse
 from cpt.records import ResultTree
 from cpt.token_library import library
@@ -113,7 +114,12 @@ def tiny_stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
             domain="kind" if name == "held out" else None,
         )
         stores = build(
-            dataset, load_tokenizer("bytes"), library(tree), f"datasets.{name}", lambda text: None
+            dataset,
+            load_tokenizer("bytes"),
+            library(tree),
+            f"datasets.{name}",
+            Digests(folder / "digests.json"),
+            lambda text: None,
         )
         corpora[name] = stores.train[""].meta.corpus_id
     return tree.storage, corpora

@@ -1,11 +1,14 @@
+import bz2
 import gzip
 import hashlib
 import json
+import lzma
 import os
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 from cpt import packing, store_writer
 from cpt.corpus import Stores, build
 from cpt.dataset_config import AnyDatasetConfig, DatasetConfig, MixedDatasetConfig
+from cpt.digests import Digests
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
 from cpt.token_library import library
@@ -50,7 +54,8 @@ def stores_of(
     said: list[str] | None = None,
 ) -> Stores:
     say = said.append if said is not None else lambda text: None
-    return build(dataset, tokenizer, library(tree), FIELD, say)
+    with Digests(tree.storage / "digests.json") as digests:
+        return build(dataset, tokenizer, library(tree), FIELD, digests, say)
 
 
 def built(dataset: DatasetConfig, tree: ResultTree) -> TokenStore:
@@ -208,6 +213,44 @@ def test_a_directory_is_read_by_split(tmp_path: Path, tree: ResultTree) -> None:
     ]
 
 
+@pytest.mark.parametrize("compression", ["bz2", "xz", "zip"])
+def test_compressed_files_are_read(tmp_path: Path, tree: ResultTree, compression: str) -> None:
+    content = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    file = tmp_path / f"letters.jsonl.{compression}"
+    match compression:
+        case "bz2":
+            file.write_bytes(bz2.compress(content))
+        case "xz":
+            file.write_bytes(lzma.compress(content))
+        case "zip":
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr("letters.jsonl", content)
+    assert texts(built(letters(file), tree)) == ["ab", "é", "c"]
+
+
+def test_a_streamed_directory_is_the_corpus_that_a_copied_one_is(
+    tmp_path: Path, tree: ResultTree
+) -> None:
+    (tmp_path / "data").mkdir()
+    for split, rows in (("train", ROWS), ("test", ROWS[:1])):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / f"{split}.parquet")
+    folder = str(tmp_path / "data")
+    copied = letters("", path=folder, train="train", validation="test", max_shared_documents=1)
+    streamed = copied.model_copy(update={"streaming": True})
+    ids = built_ids(copied, tree)
+    other = ResultTree(tmp_path / "other")
+    assert built_ids(streamed, other) == ids
+    assert texts(stores_of(streamed, other).train[""]) == ["ab", "é", "c"]
+
+
+def test_a_dictionary_of_strings_is_a_column_of_strings(tmp_path: Path, tree: ResultTree) -> None:
+    names = pa.array(["x", "y", "x"]).dictionary_encode()
+    table = pa.table({"text": ["a", "b", "c"], "domain": names})
+    pq.write_table(table, tmp_path / "t.parquet")
+    store = built(letters(tmp_path / "t.parquet", path="parquet", domain="domain"), tree)
+    assert [domain.name for domain in store.meta.domains] == ["x", "y"]
+
+
 # --- identity ---
 
 
@@ -283,8 +326,10 @@ def test_what_a_killed_builder_left_is_removed_by_the_next(file: Path, tree: Res
 
 BUILD = """
 import sys
+from pathlib import Path
 from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
+from cpt.digests import Digests
 from cpt.records import ResultTree
 from cpt.token_library import library
 from cpt.tokenizer import ByteTokenizer
@@ -294,7 +339,8 @@ class Counted(ByteTokenizer):
         return super().encode_batch(texts)
 _, storage, file = sys.argv
 dataset = DatasetConfig(path="json", train=file, validation=file)
-build(dataset, Counted(), library(ResultTree(__import__("pathlib").Path(storage))), "x", print)
+tree = ResultTree(Path(storage))
+build(dataset, Counted(), library(tree), "x", Digests(tree.storage / "digests.json"), print)
 """
 
 
@@ -602,13 +648,38 @@ def test_refuses_a_domain_column_that_names_no_domains(
 
 # --- real text ---
 
+REAL = {  # rows, bytes and GPT-NeoX tokens, from the data's own README
+    "en_wiki": [(4715, 15_320_625, 3_447_008), (220, 676_697, 152_989)],
+    "en_news": [(3405, 6_659_054, 1_415_843), (186, 343_223, 72_732)],
+    "en_books": [(502, 6_475_849, 1_558_415), (39, 484_002, 116_805)],
+    "en_papers": [(156, 2_600_400, 605_318), (10, 165_461, 39_082)],
+    "de_wiki": [(507, 2_968_233, 961_225), (24, 127_135, 40_613)],
+    "de_books": [(581, 8_151_415, 2_731_917), (24, 399_811, 133_112)],
+    "de_law": [(347, 4_745_781, 1_620_664), (18, 254_446, 87_316)],
+    "py_code": [(897, 8_768_417, 2_616_128), (50, 467_397, 135_036)],
+}
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_real_text_through_the_neox_tokenizer(shared_data: Path, tree: ResultTree) -> None:
     tokenizer = load_tokenizer(str(shared_data / "20B_tokenizer.json"))
-    dataset = letters(shared_data / "en_wiki.valid.jsonl.gz", domain="domain")
-    store = stores_of(dataset, tree, tokenizer).validation
-    # Counts from the data's own README: 220 rows, 676,697 bytes, 152,989 tokens.
-    assert store.meta.documents == 220
-    assert store.meta.bytes == 676_697
-    assert store.meta.tokens == 152_989 + 220
-    assert (np.asarray(store.tokens)[store.starts[1:] - 1] == tokenizer.end_of_text).all()
+    sources = {
+        name: {
+            "path": "json",
+            "train": str(shared_data / f"{name}.train.jsonl.gz"),
+            "validation": str(shared_data / f"{name}.valid.jsonl.gz"),
+            "weight": 1,
+        }
+        for name in REAL
+    }
+    stores = stores_of(MixedDatasetConfig.model_validate({"sources": sources}), tree, tokenizer)
+    held_out = {domain.name: domain for domain in stores.validation.meta.domains}
+    for name, ((rows, size, tokens), held_out_counts) in REAL.items():
+        meta = stores.train[name].meta
+        # Each document is ended by one more token.
+        assert (meta.documents, meta.bytes, meta.tokens - rows) == (rows, size, tokens)
+        part = held_out[name]
+        assert (part.documents, part.bytes, part.tokens - part.documents) == held_out_counts
+        assert (stores.train[name].tokens[stores.train[name].starts[1:] - 1] == 0).all()
+    assert shared_documents(stores.validation, list(stores.train.values())) == 0

@@ -92,3 +92,54 @@ def test_a_domain_shorter_than_a_sequence_is_refused(tiny) -> None:
     store = TokenStore(tiny.tree.tokens(tiny.corpora["held out"]))
     with pytest.raises(ValueError, match="domain 'cats' holds 186 validation tokens; it must hold"):
         held_out_sequences("held out", store, 186, 10_000)
+
+
+def test_held_out_sequences_are_those_of_the_joined_domains(tiny) -> None:
+    """Bit for bit what joining every document of a domain gives."""
+    store = TokenStore(tiny.tree.tokens(tiny.corpora["held out"]))
+    for length, wanted in ((16, 64), (16, 10_000), (7, 100), (185, 1)):
+        chosen = held_out_sequences("held out", store, length, wanted)
+        for domain in range(2):
+            documents = np.flatnonzero(store.domains == domain)
+            joined = np.concatenate(
+                [store.tokens[store.starts[d] : store.starts[d + 1]] for d in documents]
+            ).astype(np.int64)
+            mine = chosen.sequences[chosen.domain_of == domain]
+            size = (len(joined) - 1) // length
+            starts = np.arange(len(mine)) * size // len(mine) * length
+            assert np.array_equal(mine, [joined[s : s + length + 1] for s in starts])
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
+def test_any_number_of_ranks_reads_the_same_mixture(tiny, world_size) -> None:
+    config = tiny.config(
+        global_batch_size=24,
+        stream=[
+            tiny.source("old", "1/20"),
+            tiny.source("new", "3/5") | {"name": "both", "part": "code"},
+            tiny.source("held out", "7/20") | {"name": "both", "part": "pets"},
+        ],
+    )
+    stream = TrainingStream(config, tiny.tree)
+    for step in range(5):
+        slices = [stream.batch(step, rank, world_size) for rank in range(world_size)]
+        assert torch.equal(torch.cat(slices), TrainingStream(config, tiny.tree).batch(step))
+
+
+def test_replay_with_an_offset_repeats_pre_training_from_there_and_around(tiny) -> None:
+    upstream = TrainingStream(tiny.config(), tiny.tree)
+    seen = [tuple(row.tolist()) for step in range(2) for row in upstream.batch(step)]
+    source = tiny.source("old", "1/4") | {"seen": 8, "offset": 6}
+    stream = TrainingStream(tiny.config(stream=[source, tiny.source("new", "3/4")]), tiny.tree)
+    replayed = [tuple(stream.batch(step)[3].tolist()) for step in range(10)]
+    assert replayed == [seen[(n + 6) % 8] for n in range(10)]
+
+
+def test_reshuffled_replay_reads_each_seen_sequence_once_in_another_order(tiny) -> None:
+    upstream = TrainingStream(tiny.config(), tiny.tree)
+    seen = [tuple(row.tolist()) for step in range(2) for row in upstream.batch(step)]
+    source = tiny.source("old", "1/4") | {"seen": 8, "order": "reshuffled"}
+    stream = TrainingStream(tiny.config(stream=[source, tiny.source("new", "3/4")]), tiny.tree)
+    replayed = [tuple(stream.batch(step)[3].tolist()) for step in range(8)]
+    assert sorted(replayed) == sorted(seen)
+    assert replayed != seen

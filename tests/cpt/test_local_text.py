@@ -8,6 +8,7 @@ import pytest
 from cpt import local_text
 from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
+from cpt.digests import Digests
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
 from cpt.token_library import library
@@ -85,9 +86,14 @@ class A:
     assert local_text._docstrings(tmp_path / "python2.py") == []
 
 
-def test_a_local_corpus_becomes_a_store(tmp_path: Path) -> None:
+@pytest.fixture
+def digests(tmp_path: Path) -> Digests:
+    return Digests(tmp_path / "digests.json")
+
+
+def test_a_local_corpus_becomes_a_store(tmp_path: Path, digests: Digests) -> None:
     tree, code = ResultTree(tmp_path), DatasetConfig(path="local:python-code")
-    stores = build(code, ByteTokenizer(), library(tree), "datasets.code", print)
+    stores = build(code, ByteTokenizer(), library(tree), "datasets.code", digests, print)
     for store in (stores.validation, stores.train[""]):
         assert store.meta.domains == ()
         assert store.meta.tokens == store.meta.bytes + store.meta.documents
@@ -95,10 +101,10 @@ def test_a_local_corpus_becomes_a_store(tmp_path: Path) -> None:
     assert shared_documents(stores.validation, [stores.train[""]]) == 0
 
 
-def test_code_has_no_domains(tmp_path: Path) -> None:
+def test_code_has_no_domains(tmp_path: Path, digests: Digests) -> None:
     code = DatasetConfig(path="local:python-code", domain="domain")
     with pytest.raises(ConfigError, match=r"^datasets\.code\.domain: got 'domain'; .* has text"):
-        build(code, ByteTokenizer(), library(ResultTree(tmp_path)), "datasets.code", print)
+        build(code, ByteTokenizer(), library(ResultTree(tmp_path)), "datasets.code", digests, print)
 
 
 def test_the_id_of_prose_follows_the_versions_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,7 @@ def reading(
         "tokens": samples,
         "epochs": epochs,
         "order": "original",
+        "offset": 0,
         "seen": seen,
     }
 

@@ -229,6 +229,72 @@ def test_the_data_table_names_roles_and_epochs():
     ]
 
 
+def mixed(**changes: Any) -> Plan:
+    """The tiny sweep whose new data are two sources, with all there is to remark on."""
+
+    def split(corpus: str, **facts: Any) -> SplitFacts:
+        sizes = {"documents": 9, "tokens": 9_999, "bytes": 19_998, "domain_tokens": {}}
+        return SplitFacts(corpus=corpus, **(sizes | facts))
+
+    domains = {"blogs": 6_000, "news": 3_999}
+    facts = {
+        "wiki": DatasetFacts(sources={"": split("w", empty=1)}, validation=split("wv")),
+        "german": DatasetFacts(
+            sources={
+                "web": split("g1", domain_tokens=domains),
+                "a-long-name-of-books": split("g2", empty=2, tokens=99),
+            },
+            weights={"web": Fraction(9, 10), "a-long-name-of-books": Fraction(1, 10)},
+            validation=split("gv", empty=1),
+            shared={"german": 3, "wiki": 0},
+        ),
+    }
+    source = {"path": "json", "train": "g", "validation": "gv"}
+    german = {
+        "repeat": True,
+        "sources": {
+            "web": source | {"weight": 9},
+            "a-long-name-of-books": source | {"weight": 1},
+        },
+    }
+    datasets = CONTENT["datasets"] | {"german": german}
+    content = CONTENT | {"datasets": datasets} | changes
+    return make_plan(parse(SweepSpec, content), facts, vocab_size=257)
+
+
+def test_each_source_of_a_data_set_has_a_row_with_its_share():
+    lines = [" ".join(line.split()) for line in page(mixed())]
+    assert "german D1 10 10,098 0.0743 18 3.96 2 9,999" in lines
+    assert "web 90.00% 9,999 0.0675 9 2.00 2" in lines
+    # 750 new samples, of which 75 are books; there are 98.
+    assert "a-long-name-of-books 10.00% 99 0.765 9 202.00" in lines
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_with_sources_is_not_cut_off(width: int):
+    lines = page(mixed(axes={"replay_fraction": [0.01, 0.5]}), width)
+    assert max(map(len, lines)) <= width
+    assert not [line for line in lines if "…" in line]
+
+
+def test_what_is_odd_about_the_data_is_said():
+    lines = page(mixed())
+    assert "wiki: 1 document without text left out." in lines
+    assert "german: 3 documents without text left out." in lines
+    assert "german: 3 of 9 held-out documents stand in the training data of german too." in lines
+    assert not [line for line in page(plan()) if "left out" in line or "held-out" in line]
+
+
+def test_replay_that_is_not_the_papers_is_said():
+    options = {"order": "reshuffled", "offset": 0.25, "accounting": "additive"}
+    told = " ".join(" ".join(page(plan(replay=options))).split())
+    assert (
+        "replay: reshuffled; starts after 0.25 of what was seen; additive, so stages are longer by "
+        "their replay and budgets count new tokens." in told
+    )
+    assert not [line for line in page(plan()) if line.startswith("replay:")]
+
+
 def test_a_trial_shows_its_last_stage():
     lines = page(plan(axes={"max_lr": [6e-3]}))
     (row,) = [line.split() for line in lines if line.startswith("max_lr=0.006")]

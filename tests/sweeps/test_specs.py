@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cpt.dataset_config import DatasetConfig, content_of
 from sweeps.cost import Costs, costs, given_tariff
 from sweeps.declared import declared_facts, declared_plan
 from sweeps.plan import Plan, make_plan
@@ -18,6 +19,8 @@ def plan(name: str, *overrides: str) -> Plan:
     spec, _ = load(SPECS / f"{name}.yaml", overrides)
     datasets = {
         key: dataset.model_copy(update={"tokens": dataset.tokens or 10_000_000})
+        if isinstance(dataset, DatasetConfig)
+        else dataset
         for key, dataset in spec.datasets.items()
     }
     spec = spec.model_copy(update={"datasets": datasets})
@@ -45,7 +48,7 @@ def test_no_two_data_sets_of_a_sweep_file_are_one_corpus():
     """A report finds the rows of a data set by its corpus."""
     for path in SPECS.glob("*.yaml"):
         datasets = [
-            dataset.model_copy(update={"tokens": None, "repeat": False})
+            str([content_of(source) for source in dataset.sources.values()])
             for dataset in load(path)[0].datasets.values()
         ]
         assert len(set(datasets)) == len(datasets)
@@ -74,6 +77,27 @@ def test_the_papers_studies_have_its_scale(name: str, steps: int, replay: list[f
     assert axes["replay_fraction"] == replay
     # Fourteen settings and four baselines, each with three seeds.
     assert len(planned.trials) == (1 + 2 + 3 + 5 + 3 + 4) * 3
+
+
+def test_slimpajama_is_mixed_as_the_authors_mixed_it():
+    planned = declared_plan(load(SPECS / "paper-weak.yaml")[0])
+    (center,) = [trial for trial in planned.trials if trial.label == "center,seed=0"]
+    last = planned.states[center.states[-1]].config
+    read = dict(zip([one.label for one in last.stream], last.source_samples(), strict=True))
+    replayed = read.pop("pile")
+    new = sum(read.values())
+    assert replayed == (132_366 * 1104) // 20
+    # The percentages of the paper's data table.
+    assert {name: round(100 * samples / new, 2) for name, samples in read.items()} == {
+        "slimpajama/commoncrawl": 52.09,
+        "slimpajama/c4": 26.69,
+        "slimpajama/github": 5.22,
+        "slimpajama/arxiv": 4.43,
+        "slimpajama/books": 4.20,
+        "slimpajama/wikipedia": 4.00,
+        "slimpajama/stackexchange": 3.37,
+    }
+    assert planned.datasets["slimpajama"].tokens == 299_270_000_000
 
 
 def test_both_shifts_share_one_pre_training():

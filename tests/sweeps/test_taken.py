@@ -1,5 +1,6 @@
 """A sweep that starts from a model trained elsewhere."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ def test_the_model_is_copied_and_only_the_later_stages_are_planned(rewarm, taken
     assert (copy / "model.safetensors").read_bytes() == (
         folder / "model" / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_stand_in_is_said_and_recorded(rewarm, taken) -> None:
+    written = taken(upstream=TAKEN | {"stand_in": True})
+    told = " ".join(rewarm("plan", written).stdout.split())
+    assert (
+        "old is a stand-in, not what model was trained on: forgetting is measured on it, and "
+        "replay reads it." in told
+    )
+    content = json.loads(rewarm("plan", written, "--json").stdout)
+    assert content["upstream"]["stand_in"] is True
+    assert "stand-in" not in rewarm("plan", taken()).stdout
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""What each stage read: how much of every source, which samples of it, how often.
+
+From the rows that training wrote, so counts are realised and not nominal. Stages that read the same
+(trials that differ in rates alone) stand together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis import labels
+from analysis.load import Sweep
+from analysis.tables import Cell, Table, number
+
+MOST_DOMAINS = 12
+"""Beyond it the largest domains stand for all."""
+
+
+def reading_table(sweep: Sweep) -> Table:
+    """A row for each source of each stage, as far as it was trained."""
+    planned = {state["state"]: state for state in sweep.plan["states"]}
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    found = dict(list(sweep.data.groupby("state", sort=False)))
+    ends = sweep.states[sweep.states["ends_stage"]].index
+    for state in (name for name in ends if name in found):
+        whole = found[state][found[state]["domain"].isna()]
+        options = [str(source) for source in _of_stage(planned[state])]
+        samples = whole.groupby("source", sort=False)["samples"].sum()
+        key = (*options, *samples.items(), planned[state]["stage"])
+        groups.setdefault(key, []).append(state)
+    rows = []
+    for states in groups.values():
+        rows += _stage_rows(planned[states[0]], found[states[0]], len(states))
+    headings = ["stage", "source", "tokens", "share", "samples", "epochs", "domains"]
+    return Table(headings, [False, False, True, True, False, True, False], rows)
+
+
+def _stage_rows(
+    planned: Mapping[str, Any], data: pd.DataFrame, states: int
+) -> list[tuple[str, list[Cell]]]:
+    whole, inside = data[data["domain"].isna()], data[data["domain"].notna()]
+    tokens = whole.groupby("source", sort=False)["tokens"].sum()
+    rows: list[tuple[str, list[Cell]]] = []
+    others = f"and {states - 1} more that read as much" if states > 1 else ""
+    for source in _of_stage(planned):
+        name = source["source"]
+        own = whole[whole["source"] == name]
+        if own.empty:
+            continue
+        epochs, samples = float(own["epoch"].iloc[-1]), int(own["samples"].sum())
+        stage = Cell(planned["label"], planned["label"], note=others) if not rows else Cell("")
+        cells = [
+            stage,
+            Cell(name, name, note="" if source["seen"] is None else "replay"),
+            number(labels.amount(tokens[name]), tokens[name]),
+            number(f"{tokens[name] / tokens.sum():.2%}", tokens[name] / tokens.sum()),
+            Cell(samples_read(source, samples)),
+            Cell(f"{epochs:.3g}", epochs, note="read more than once" if epochs > 1 else ""),
+            Cell(_domains(inside[inside["source"] == name])),
+        ]
+        rows.append(("", cells))
+    return rows
+
+
+def _of_stage(planned: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The sources of a state without what depends on where it is cut."""
+    names = ("source", "order", "offset", "seen")
+    return [{name: source[name] for name in names} for source in planned["sources"]]
+
+
+def samples_read(source: Mapping[str, Any], samples: int) -> str:
+    """Which samples of a source a stage has read, as their numbers in the training order.
+
+    Args:
+        source: As the states of `plan.json` list it.
+        samples: How many were read.
+    """
+    if not samples:
+        return "none"
+    if source["seen"] is None:
+        return f"0 to {samples - 1:,}"
+    offset, seen = source["offset"], source["seen"]
+    if samples > seen:
+        order = "in a new order each time" if source["order"] == "reshuffled" else "in that order"
+        return f"all {seen:,} that were seen, {samples / seen:.3g} times {order}"
+    if source["order"] == "reshuffled":
+        return f"{samples:,} of the {seen:,} that were seen, in a new order"
+    last = offset + samples - 1
+    if last < seen:
+        return f"{offset:,} to {last:,} in their training order"
+    return f"{offset:,} to {seen - 1:,}, then 0 to {last - seen:,}, in their training order"
+
+
+def _domains(inside: pd.DataFrame) -> str:
+    """Shares of the domains of a source, the largest first."""
+    tokens = inside.groupby("domain")["tokens"].sum().sort_values(ascending=False, kind="stable")
+    told = [f"{name} {count / tokens.sum():.1%}" for name, count in tokens.items()]
+    more = len(told) - MOST_DOMAINS
+    return ", ".join(told[:MOST_DOMAINS]) + (f" and {more} more" if more > 0 else "")

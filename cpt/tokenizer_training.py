@@ -1,0 +1,133 @@
+"""Trains a byte-level BPE on the training data of a sweep, once, and keeps it by what made it.
+
+    <storage>/tokenizers/<id>/
+      tokenizer.json   as the tokenizers library writes it; the end of a text is <|endoftext|>
+      recipe.json      what it was trained on
+
+States know it by what it holds: the fingerprint of its file enters the id of every token store,
+and those enter the id of every state.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
+
+import tokenizers
+from filelock import FileLock
+from tokenizers import Tokenizer as Encoder
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from cpt.dataset_config import AnyDatasetConfig, source_field
+from cpt.digests import Digests
+from cpt.packing import is_held_out
+from cpt.parsing import ConfigError
+from cpt.records import ResultTree, write_json, write_text
+from cpt.sources import documents, fingerprint
+from cpt.tokenizer import END_OF_TEXT_NAMES, FileTokenizer
+from cpt.tokenizer_config import TrainedTokenizerConfig
+
+RECIPE_VERSION = 1
+"""Raised when the same text gives another tokenizer."""
+
+
+def trained_tokenizer(
+    config: TrainedTokenizerConfig,
+    datasets: Mapping[str, AnyDatasetConfig],
+    tree: ResultTree,
+    digests: Digests,
+    say: Callable[[str], None],
+) -> FileTokenizer:
+    """The tokenizer: the one that exists, or else a new one.
+
+    Args:
+        config: What to train.
+        datasets: All data sets of the sweep; those that it is trained on are read.
+        tree: Where it is kept.
+        digests: Checksums of files that were read before.
+        say: Told of work that takes a while.
+
+    Raises:
+        ConfigError: A data set is missing, cannot be read, lacks a column or holds no text.
+    """
+    recipe = _recipe(config, datasets, digests)
+    name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    folder = tree.tokenizer(name)
+    file = folder / "tokenizer.json"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{name}.lock"):
+        if not file.exists():
+            say(f"training a tokenizer: {config.label}")
+            content = _train(config, datasets)
+            write_json(folder / "recipe.json", recipe)
+            write_text(file, content)
+    return FileTokenizer(str(file), file, "tokenizer")
+
+
+def _recipe(
+    config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConfig], digests: Digests
+) -> dict[str, Any]:
+    """What determines the tokenizer, as plain JSON values."""
+    sources = [
+        [
+            fingerprint(source, "train", source_field(f"datasets.{name}", part), digests),
+            source.text,
+            str(datasets[name].weights[part]),
+        ]
+        for name in config.train_on
+        for part, source in datasets[name].sources.items()
+    ]
+    return {
+        "version": RECIPE_VERSION,
+        "library": tokenizers.__version__,
+        "sources": sources,
+        "vocab_size": config.vocab_size,
+        "max_bytes": config.max_bytes,
+    }
+
+
+def _train(config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConfig]) -> str:
+    """The content of tokenizer.json."""
+    encoder: Encoder = Encoder(models.BPE())
+    encoder.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    encoder.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size,
+        special_tokens=[END_OF_TEXT_NAMES[0]],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    found = _texts(config, datasets)
+    with contextlib.closing(found):
+        first = next(found, None)
+        if first is None:
+            raise ConfigError(
+                ["tokenizer.train_on: the data sets hold no text; name others, or a tokenizer."]
+            )
+
+        def all_of_them() -> Iterator[str]:
+            yield first
+            yield from found
+
+        encoder.train_from_iterator(all_of_them(), trainer=trainer)
+    return str(encoder.to_str(pretty=True))
+
+
+def _texts(
+    config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConfig]
+) -> Generator[str]:
+    """The first training texts of every data set; what is held out is not read."""
+    for name in config.train_on:
+        dataset = datasets[name]
+        for part, source in dataset.sources.items():
+            left = int(config.max_bytes * dataset.weights[part])
+            place = source_field(f"datasets.{name}", part)
+            texts = (text for batch in documents(source, "train", place) for text in batch.texts)
+            for text in texts:
+                if is_held_out(text, source.validation_share):
+                    continue
+                left -= len(text.encode())
+                if left < 0:
+                    break
+                yield text
