@@ -6,8 +6,8 @@
 `map` packs real text with the GPT-NeoX tokenizer, from the compressed files to a finished store, in
 turn with what most people run: `datasets.map(batched, num_proc=2)` with the fast tokenizer of
 transformers and nothing else, timed from a data set that lies on disk uncompressed already. Both
-begin with nothing in a cache. `billion` packs synthetic text byte by byte, 250,000 documents. Memory
-is the proportional set size of the process and its children, watched every 0.2 s.
+begin with nothing in a cache. `billion` packs synthetic text byte by byte, 250,000 documents.
+Memory is the proportional set size of the process and its children, watched every 0.2 s.
 """
 
 import argparse
