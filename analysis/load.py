@@ -2,8 +2,7 @@
 
 A `Sweep` holds six tables that every measure and figure reads. Nothing is computed here but what
 belongs to reading: which rows make a state's curve (`analysis.state_files`), and which data set of
-the sweep they speak of. States are shared between sweeps and know a data set by the name that the
-first sweep gave it, so rows are matched by the id of the held-out corpus, never by name.
+the sweep they speak of (`analysis.frames`).
 """
 
 import dataclasses
@@ -13,28 +12,17 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import frames
+from analysis.frames import datasets_by_role
 from analysis.state_files import StateFolders
-from cpt.records import (
-    DataRow,
-    EvalRow,
-    ResultTree,
-    Status,
-    StatusWord,
-    SweepDir,
-    TaskRow,
-    TrainRow,
-    read_json,
-)
+from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 
 PLAN_VERSION = 2
 PAPERS_REPLAY = {"order": "original", "offset": "0", "accounting": "compute_equivalent"}
+"""What plans say that were written when there was no other."""
 PENDING = "pending"
 """The status of a state that was never started; the other words are `records.StatusWord`."""
 
-TRAIN_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TrainRow))]
-EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
-DATA_COLUMNS = ["state", *(field.name for field in dataclasses.fields(DataRow))]
-TASK_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TaskRow))]
 PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
 
 
@@ -95,7 +83,7 @@ class Sweep:
     @property
     def roles(self) -> list[str]:
         """The roles of the data sets in the order of the stages: d0, d1, ..."""
-        return sorted(_datasets_by_role(self.plan), key=lambda role: int(role[1:]))
+        return sorted(datasets_by_role(self.plan), key=lambda role: int(role[1:]))
 
     @property
     def several_stages(self) -> bool:
@@ -120,7 +108,7 @@ class Sweep:
 
     def dataset(self, role: str) -> str:
         """The sweep's name for the data set of a role."""
-        return _datasets_by_role(self.plan)[role]
+        return datasets_by_role(self.plan)[role]
 
     def downstream(self, trial: Mapping[Any, Any]) -> list[str]:
         """The states at the ends of a trial's stages after pre-training, in order.
@@ -159,13 +147,10 @@ def load_sweep(sweep_dir: Path) -> Sweep:
         plan=plan,
         trials=_trials(plan, states),
         states=states,
-        evals=_evals(plan, folders),
-        train=pd.DataFrame(
-            [{"state": state, **row} for state in states.index for row in folders.train(state)],
-            columns=TRAIN_COLUMNS,
-        ),
-        data=_data(plan, folders),
-        tasks=_tasks(states, folders),
+        evals=frames.evals(plan, folders),
+        train=frames.train(plan, folders),
+        data=frames.data(plan, folders),
+        tasks=frames.tasks(plan, folders),
     )
 
 
@@ -251,59 +236,3 @@ def _standing(path: list[str], states: pd.DataFrame) -> tuple[str, str]:
             if state["status"] == PENDING and state["reason"]:
                 return PENDING, f"waits for {state.name}, {state['reason']}"
     return str(last["status"]), str(last["reason"])
-
-
-def _evals(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
-    """Evaluation rows under the sweep's own names; sets that it does not know are left out.
-
-    Where two data sets share one held-out corpus (re-warming on unchanged data) its rows stand
-    under both, each once, though a state that knows it by two names evaluated it twice.
-    """
-    names = ["state", "corpus", *(field.name for field in dataclasses.fields(EvalRow))]
-    rows = pd.DataFrame(
-        [
-            {"state": state["state"], **row}
-            for state in plan["states"]
-            for row in folders.evals(state["state"])
-        ],
-        columns=names,
-    )
-    planned = pd.DataFrame(
-        [
-            (plan["datasets"][name]["validation"], name, role)
-            for role, name in _datasets_by_role(plan).items()
-        ],
-        columns=["corpus", "planned", "role"],
-    )
-    once = rows.drop_duplicates(["state", "corpus", "step", "domain"])
-    named = once.astype({"corpus": object}).merge(planned, on="corpus")
-    named["dataset"] = named["planned"]
-    return named[EVAL_COLUMNS]
-
-
-def _data(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
-    """What was read, under the sweep's own names: a state's sources stand in one order everywhere.
-
-    Plans that do not list the sources of a state are of programs that wrote no such rows.
-    """
-    rows = []
-    for state in plan["states"]:
-        names = [source["source"] for source in state.get("sources", [])]
-        rows += [
-            {"state": state["state"], **row, "source": names[row["number"]]}
-            for row in folders.data(state["state"])
-            if row["number"] < len(names)
-        ]
-    # Plain JSON values: a None must not turn its neighbours into floats.
-    return pd.DataFrame(rows, columns=DATA_COLUMNS, dtype=object)
-
-
-def _tasks(states: pd.DataFrame, folders: StateFolders) -> pd.DataFrame:
-    rows = [{"state": state, **row} for state in states.index for row in folders.files(state).tasks]
-    # Plain JSON values: a None must not turn its neighbours into floats.
-    return pd.DataFrame(rows, columns=TASK_COLUMNS, dtype=object)
-
-
-def _datasets_by_role(plan: Mapping[str, Any]) -> dict[str, str]:
-    """Role to name; a data set that several stages train on has the role of each of them."""
-    return {stage["role"]: stage["dataset"] for stage in plan["stages"]}

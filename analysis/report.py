@@ -15,6 +15,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import charts, labels, scatter, slices, story, tables, theme
+from analysis.data_tables import datasets_table, reading_table
 from analysis.dips import dip_table, newest_role
 from analysis.every_trial import every_trial_charts
 from analysis.heat import heat_tables, matrix_of_trials
@@ -22,7 +23,6 @@ from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.plane import new_losses
 from analysis.question import question
-from analysis.reading import reading_table
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
 from analysis.tasks import task_section
 from analysis.whole_path import path_chart
@@ -98,7 +98,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         checkpoint=upstream.get("checkpoint"),
         stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
         additive=sweep.additive_replay,
-        datasets=tables.datasets_table(sweep.plan),
+        datasets=datasets_table(sweep.plan),
         reading=reading_table(sweep),
         states=tables.states_table(sweep),
         facts=_facts(sweep),

@@ -11,10 +11,10 @@ from typing import Any
 
 from cpt.model_config import PRESETS, ModelConfig, padded_vocab_size
 from cpt.parsing import ConfigError
-from cpt.stream_config import Source, first_in_training_order
+from sweeps.data_json import dataset_json, readings_json
 from sweeps.design import TOKEN_BUDGET, Setting, axes, center, names, reference, settings, with_seed
 from sweeps.factors import FACTORS, Range, plain
-from sweeps.facts import DatasetFacts, SplitFacts, TakenModel, data_faults
+from sweeps.facts import DatasetFacts, TakenModel, data_faults
 from sweeps.runs import RunBuilder, StageRun
 from sweeps.spec import Baseline, SweepSpec
 from sweeps.stopping import AshaStopping, rungs
@@ -84,7 +84,7 @@ class Plan:
             "axes": self._axes_json(),
             "center": middle if set(names(spec)) <= set(middle) else None,
             "datasets": {
-                name: self._dataset_json(name, f"d{number}")
+                name: dataset_json(spec, name, f"d{number}", self.datasets[name])
                 for number, name in enumerate(spec.stage_datasets)
             },
             "stages": [
@@ -179,46 +179,9 @@ class Plan:
         values = list(dict.fromkeys(trial.factors[name] for trial in trials))
         return values if any(isinstance(value, str) for value in values) else sorted(values)
 
-    def _dataset_json(self, name: str, role: str) -> dict[str, Any]:
-        facts = self.datasets[name]
-        return {
-            "role": role,
-            "sources": [
-                self._source_json(name, part, source) for part, source in facts.sources.items()
-            ],
-            "validation": facts.validation.corpus,
-            "shared": dict(facts.shared),
-            "documents": facts.documents,
-            "tokens": facts.tokens,
-            "bytes": facts.bytes,
-            "validation_tokens": facts.validation.tokens,
-            "domains": list(facts.validation.domain_tokens),
-        }
-
-    def _source_json(self, dataset: str, part: str, facts: SplitFacts) -> dict[str, Any]:
-        return {
-            "name": part,
-            "corpus": facts.corpus,
-            "path": self.spec.datasets[dataset].sources[part].path,
-            "weight": str(self.datasets[dataset].weights[part]),
-            "documents": facts.documents,
-            "tokens": facts.tokens,
-            "bytes": facts.bytes,
-            "empty": facts.empty,
-            "domains": list(facts.domain_tokens),
-        }
-
     def _state_json(self, state: State) -> dict[str, Any]:
         config = state.config
-        sources = [
-            self._reading_json(source, before, total - before)
-            for source, before, total in zip(
-                config.stream,
-                config.source_samples(state.first_step),
-                config.source_samples(),
-                strict=True,
-            )
-        ]
+        sources = readings_json(self.spec, self.datasets, state)
         return {
             "state": state.id,
             "label": config.label,
@@ -236,25 +199,6 @@ class Plan:
             "flops": state.tokens * self.flops_per_token,
             "source_tokens": {source["source"]: source["tokens"] for source in sources},
             "sources": sources,
-        }
-
-    def _reading_json(self, source: Source, before: int, samples: int) -> dict[str, Any]:
-        """What a state reads of a source, its base left out.
-
-        `first_sample` is the number of its first sample in the training order, None where replay
-        is reshuffled; `seen` is what replay chooses from, None for new data.
-        """
-        length = self.spec.sequence_length
-        facts = self.datasets[source.name].sources[source.part or ""]
-        return {
-            "source": source.label,
-            "samples": samples,
-            "first_sample": first_in_training_order(source, before),
-            "tokens": samples * length,
-            "epochs": round(samples / max((facts.tokens - 1) // length, 1), 4),
-            "order": source.order,
-            "offset": source.offset,
-            "seen": source.seen,
         }
 
     @property

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from cpt.data import TrainingStream, held_out_sequences
+from cpt.records import write_json
 from cpt.token_store import TokenStore
 
 
@@ -94,15 +95,30 @@ def test_a_domain_shorter_than_a_sequence_is_refused(tiny) -> None:
         held_out_sequences("held out", store, 186, 10_000)
 
 
-def test_held_out_sequences_are_those_of_the_joined_domains(tiny) -> None:
+@pytest.fixture
+def numbered(tmp_path) -> TokenStore:
+    """Every token is its own place; documents of 1 to 40 tokens, of two domains by turns."""
+    lengths = np.random.default_rng(0).integers(1, 41, 60)
+    domains = [{"name": name, "documents": 30, "tokens": 1, "bytes": 1} for name in ("a", "b")]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    np.arange(starts[-1], dtype="<u2").tofile(tmp_path / "tokens.bin")
+    np.save(tmp_path / "starts.npy", starts)
+    np.save(tmp_path / "domains.npy", (np.arange(60) // 2 % 2).astype(np.int16))
+    sizes = {"documents": 60, "tokens": int(starts[-1]), "bytes": 1}
+    names = {"corpus_id": "c", "path": "p", "tokenizer": "t", "split": "validation", "sha256": ""}
+    meta = names | sizes | {"vocab_size": 9, "end_of_text": 0, "dtype": "uint16"}
+    write_json(tmp_path / "meta.json", meta | {"domains": domains})
+    return TokenStore(tmp_path)
+
+
+def test_held_out_sequences_are_those_of_the_joined_domains(numbered) -> None:
     """Bit for bit what joining every document of a domain gives."""
-    store = TokenStore(tiny.tree.tokens(tiny.corpora["held out"]))
     for length, wanted in ((16, 64), (16, 10_000), (7, 100), (185, 1)):
-        chosen = held_out_sequences("held out", store, length, wanted)
+        chosen = held_out_sequences("held out", numbered, length, wanted)
         for domain in range(2):
-            documents = np.flatnonzero(store.domains == domain)
+            documents = np.flatnonzero(numbered.domains == domain)
             joined = np.concatenate(
-                [store.tokens[store.starts[d] : store.starts[d + 1]] for d in documents]
+                [numbered.tokens[numbered.starts[d] : numbered.starts[d + 1]] for d in documents]
             ).astype(np.int64)
             mine = chosen.sequences[chosen.domain_of == domain]
             size = (len(joined) - 1) // length
@@ -133,6 +149,10 @@ def test_replay_with_an_offset_repeats_pre_training_from_there_and_around(tiny) 
     stream = TrainingStream(tiny.config(stream=[source, tiny.source("new", "3/4")]), tiny.tree)
     replayed = [tuple(stream.batch(step)[3].tolist()) for step in range(10)]
     assert replayed == [seen[(n + 6) % 8] for n in range(10)]
+    alone = TrainingStream(tiny.config(stream=[tiny.source("new")]), tiny.tree)
+    new = [tuple(row.tolist()) for step in range(3) for row in alone.batch(step)]
+    kept = [tuple(row.tolist()) for step in range(4) for row in stream.batch(step)[:3]]
+    assert kept == new
 
 
 def test_reshuffled_replay_reads_each_seen_sequence_once_in_another_order(tiny) -> None:

@@ -262,6 +262,15 @@ def test_nothing_overflows(first, share):
     assert list(zip(source.tolist(), index.tolist(), strict=True)) == expected
 
 
+def test_a_quotient_that_floats_round_down_is_exact():
+    """In floats 49 * (1 / 49) is below 1."""
+    assert int(49 * (1 / 49)) == 0
+    source, index = locate(np.arange(500), replay(F(1, 49)))
+    expected = [n // 49 if n % 49 == 48 else n - n // 49 for n in range(500)]
+    assert index.tolist() == expected
+    assert np.flatnonzero(source == 0).tolist() == list(range(48, 500, 49))
+
+
 # The cut.
 
 

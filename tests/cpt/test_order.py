@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cpt.mixture import shuffled
 from cpt.order import positions, training_order
 from cpt.stream_config import Source, first_in_training_order
 
@@ -53,6 +54,9 @@ def test_reshuffled_is_not_the_training_order():
     trained = positions(source(), np.arange(64), 64, 0)
     assert sorted(reshuffled) == sorted(trained)
     assert reshuffled.tolist() != trained.tolist()
+    # Nor does its key have anything to do with that of an epoch.
+    numbers = order(64, seen=64, order="reshuffled")
+    assert numbers not in [shuffled(np.arange(64), 64, 0, epoch).tolist() for epoch in range(8)]
 
 
 @pytest.mark.parametrize("offset", [0, 5, 17])

@@ -55,6 +55,12 @@ def rows_of(state: StateDir) -> tuple[list[Any], list[Any]]:
     return without_clock, evaluated
 
 
+def read_of(state: StateDir) -> list[Any]:
+    """What was read, by the rows that count."""
+    rows = read_rows(state.data_rows)
+    return current_rows(rows, lambda row: (row["step"], row["source"], row["domain"]))
+
+
 def weights_of(state: StateDir, config: RunConfig) -> dict[str, torch.Tensor]:
     model = GPT(config.model)
     checkpoint.load_weights(state, model, ALONE)
@@ -140,6 +146,7 @@ def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, seed) -> None:
     rows = read_rows(state.train_rows)
     assert len(rows) > 60, "no work was lost, so nothing was resumed"
     assert rows_of(state) == rows_of(straight.state(config.state_id))
+    assert read_of(state) == read_of(straight.state(config.state_id))
     assert same_bits(weights_of(state, config), weights_of(straight.state(config.state_id), config))
 
 
@@ -170,6 +177,7 @@ def test_fsdp_workers_equal_one(tiny, workers, replicas, micro_batch_size) -> No
     for one, two in zip(one_evaluated, two_evaluated, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
         assert two["num_tokens"] == one["num_tokens"]
+    assert read_of(state) == read_of(tiny.tree.state(config.state_id))
     weights = weights_of(state, config)
     for name, tensor in weights_of(tiny.tree.state(config.state_id), config).items():
         one, two = tensor, weights[name]

@@ -1,10 +1,11 @@
-"""What each stage read: how much of every source, which samples of it, how often.
+"""The report's tables of data: what there was, and what each stage read of it.
 
-From the rows that training wrote, so counts are realised and not nominal. Stages that read the same
-(trials that differ in rates alone) stand together.
+What was read comes from the rows that training wrote, so counts are realised and not nominal.
+Stages that read as much (trials that differ in rates alone) stand together.
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,49 @@ from analysis.tables import Cell, Table, number
 
 MOST_DOMAINS = 12
 """Beyond it the largest domains stand for all."""
+
+
+def datasets_table(plan: Mapping[str, Any]) -> Table:
+    """Data sets with their sizes; under one of several sources a row for each."""
+    rows = []
+    for name, dataset in plan["datasets"].items():
+        sources = sources_of(dataset)
+        single = len(sources) == 1
+        domains = ", ".join(dataset["domains"]) or labels.MISSING
+        note = ". ".join(filter(None, [sources[0]["path"] if single else "", _remarks(dataset)]))
+        rows.append(_sizes(dataset["role"].upper(), name, note, dataset, domains))
+        for source in [] if single else sources:
+            share = f"{float(Fraction(source['weight'])):.2%} of {name}: {source['path']}"
+            rows.append(_sizes("", f"{name}/{source['name']}", share, source, ""))
+    headings = ["role", "data set", "documents", "tokens", "bytes", "held-out tokens", "domains"]
+    return Table(headings, [False, False, True, True, True, True, False], rows)
+
+
+def sources_of(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The sources of a planned data set; plans that knew but one source each do not list it."""
+    return list(dataset.get("sources") or [{**dataset, "name": "", "weight": "1"}])
+
+
+def _sizes(
+    role: str, name: str, note: str, sizes: Mapping[str, Any], domains: str
+) -> tuple[str, list[Cell]]:
+    cells = [Cell(role), Cell(name, name, note=note)]
+    for key in ("documents", "tokens", "bytes", "validation_tokens"):
+        value = sizes.get(key)
+        cells.append(number("" if value is None else f"{value:,}", value))
+    return "", [*cells, Cell(domains)]
+
+
+def _remarks(dataset: Mapping[str, Any]) -> str:
+    """What was left out of a data set, and what of its held-out text was trained on."""
+    empty = sum(source.get("empty", 0) for source in sources_of(dataset))
+    told = [f"{empty:,} documents without text left out"] if empty else []
+    told += [
+        f"{count:,} of its held-out documents stand in the training data of {name} too"
+        for name, count in dataset.get("shared", {}).items()
+        if count
+    ]
+    return "; ".join(told)
 
 
 def reading_table(sweep: Sweep) -> Table:
