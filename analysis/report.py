@@ -147,6 +147,8 @@ def _facts(sweep: Sweep) -> dict[str, Iterable[tuple[str, str]]]:
         "sequence_length": plan["sequence_length"],
         "global_batch_size": plan["global_batch_size"],
         "precision": plan["precision"],
+        # Plans written before it could be asked for lack the key.
+        "attention": "inside documents" if plan.get("mask_documents") else "through sequences",
         "design": plan["design"],
     }
     replay = {

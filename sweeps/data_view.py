@@ -105,9 +105,11 @@ def _share(value: Fraction) -> str:
 
 
 def _domains(facts: DatasetFacts | SplitFacts) -> int:
-    """How many domains the training text names."""
-    splits = facts.sources.values() if isinstance(facts, DatasetFacts) else [facts]
-    return len({domain for split in splits for domain in split.domain_tokens})
+    """How many domains the training text names; of several sources, those that are measured."""
+    if isinstance(facts, SplitFacts):
+        return len(facts.domain_tokens)
+    one = facts.sources.get("")
+    return len((one or facts.validation).domain_tokens)
 
 
 def _range(least: float, most: float) -> str:
