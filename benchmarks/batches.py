@@ -9,7 +9,6 @@ beside a training step of gpt-200k on sequences of 128, 16 a step: the smallest 
 three, since other work on the machine only ever slows it down.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,11 +22,14 @@ from cpt.data import TrainingStream
 from cpt.learner import Learner
 from cpt.model import initial_weights
 from cpt.model_config import PRESETS
+from cpt.packing import Packed
 from cpt.parallel import workers
 from cpt.parsing import parse
 from cpt.placement import fill
 from cpt.records import ResultTree
+from cpt.store_writer import StoreWriter
 from cpt.tally import Tally
+from cpt.tokenizer import ByteTokenizer
 
 TOKENS = 50_000_000
 DOCUMENTS = 50_000
@@ -39,29 +41,29 @@ SLIMPAJAMA = (
 )  # fmt: skip
 
 
+class Nothing(ByteTokenizer):
+    """Says how large a token is."""
+
+    vocab_size = 50_304
+
+
 def write_store(folder: Path) -> None:
     """A token store without a text behind it."""
     random = np.random.default_rng(0)
     cuts = np.sort(random.choice(np.arange(1, TOKENS), DOCUMENTS - 1, replace=False))
-    domains = random.integers(0, DOMAINS, DOCUMENTS).astype(np.int16)
+    lengths = np.diff(np.concatenate([[0], cuts, [TOKENS]]))
     folder.mkdir(parents=True)
-    random.integers(0, 50_000, TOKENS, dtype=np.uint16).tofile(folder / "tokens.bin")
-    np.save(folder / "starts.npy", np.concatenate([[0], cuts, [TOKENS]]).astype(np.int64))
-    np.save(folder / "domains.npy", domains)
-    sizes = {"documents": DOCUMENTS, "tokens": TOKENS, "bytes": 4 * TOKENS}
-    meta = {
-        "corpus_id": folder.name,
-        "path": "none",
-        "split": "train",
-        "tokenizer": "none",
-        "vocab_size": 50_304,
-        "end_of_text": 0,
-        "dtype": "uint16",
-        "domains": [{"name": f"domain-{n}", **sizes} for n in range(DOMAINS)],
-        "sha256": "",
-        **sizes,
-    }
-    (folder / "meta.json").write_text(json.dumps(meta))
+    writer = StoreWriter(folder, Nothing())
+    documents = Packed(
+        tokens=random.integers(0, 50_000, TOKENS, dtype=np.uint16),
+        lengths=lengths,
+        sizes=4 * lengths,
+        hashes=np.arange(DOCUMENTS, dtype=np.uint64),
+        domains=[f"domain-{number}" for number in random.integers(0, DOMAINS, DOCUMENTS)],
+        empty=0,
+    )
+    writer.append(documents, "", "domain")
+    writer.finish(corpus_id=folder.name, origin="none", path="none", split="train")
 
 
 def source(part: str, weight: object) -> dict[str, object]:
