@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cpt.dataset_config import DatasetConfig
 from cpt.parsing import parse
 from sweeps.cost import Costs, costs, given_tariff
 from sweeps.declared import declared_facts
@@ -64,6 +65,8 @@ def planned(spec: SweepSpec) -> Plan:
     """A plan from declared sizes."""
     datasets = {
         name: dataset.model_copy(update={"tokens": dataset.tokens or LOCAL_TOKENS})
+        if isinstance(dataset, DatasetConfig)
+        else dataset
         for name, dataset in spec.datasets.items()
     }
     spec = spec.model_copy(update={"datasets": datasets})
