@@ -24,6 +24,7 @@ from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.plan_json import plan_json
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
+from sweeps.words import counted
 
 
 def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Plan:
@@ -132,7 +133,7 @@ def _say_packed(name: str, stores: Stores, say: Callable[[str], None]) -> None:
     said = [*((f"{label} train", one) for label, one in named.items())]
     for label, store in [*said, (f"{name} validation", stores.validation)]:
         meta = store.meta
-        empty = f", {meta.empty:,} empty ones left out" if meta.empty else ""
+        empty = f", {counted(meta.empty, 'empty document')} left out" if meta.empty else ""
         say(f"{label}: {meta.documents:,} documents, {meta.tokens:,} tokens{empty}")
 
 
