@@ -138,8 +138,10 @@ def complete_config(state: StateDir) -> RunConfig:
 
 def _corpus(state: StateDir, config: RunConfig) -> CorpusMeta:
     """What is known of the store that the first source was read from."""
-    tree = ResultTree(state.path.parent.parent)
-    path = tree.tokens(config.stream[0].corpus) / "meta.json"
+    path = state.corpus
+    if not path.exists():  # trained before states kept it themselves
+        tree = ResultTree(state.path.parent.parent)
+        path = tree.tokens(config.stream[0].corpus) / "meta.json"
     try:
         return parse(CorpusMeta, read_json(path))
     except (OSError, ValueError) as error:

@@ -82,7 +82,7 @@ class ObjectStore:
         with self._told(shown_uri(self.uri), "reached"):
             try:
                 found = files.get_file_info(fs.FileSelector(root))
-            except FileNotFoundError:  # the folder, or on some stores the bucket
+            except FileNotFoundError:  # the folder, or on Google's store the bucket
                 if bucket := root.partition("/")[0]:
                     files.get_file_info(fs.FileSelector(bucket))
                 return []
@@ -129,6 +129,8 @@ class ObjectStore:
                 while done < size:
                     with self._told(self.shown(name), "read"):
                         piece = _patiently(source.read_at, min(PIECE_BYTES, size - done), done)
+                    if not piece:  # replaced meanwhile by a shorter one: the checksum tells
+                        break
                     left = memoryview(piece)
                     while left:
                         left = left[file.write(left) :]

@@ -221,6 +221,11 @@ class StateDir:
         return self.path / "tasks.jsonl"
 
     @property
+    def corpus(self) -> Path:
+        """What the store of the first source says of itself; the store may lie elsewhere."""
+        return self.path / "corpus.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / "checkpoints"

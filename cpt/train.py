@@ -125,6 +125,8 @@ class _Run:
         self.config, self.state, self.team = config, state, team
         self.on_evaluation = on_evaluation
         self.stream = TrainingStream(config, tree)
+        if team.is_first:
+            write_json(state.corpus, self.stream.stores[0].meta.model_dump(mode="json"))
         self.tally = Tally(config, self.stream.stores)
         self.evaluator = Evaluator(config, tree, team)
         self.pieces = config.pieces()

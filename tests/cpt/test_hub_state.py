@@ -147,11 +147,19 @@ def test_a_tokenizer_file_is_copied_where_it_is_still_the_same(tmp_path: Path) -
     assert tokenizer.eos_token == "<|endoftext|>"
 
 
-def test_a_state_without_its_tokens_is_exported_without_a_tokenizer(
+def test_a_state_is_exported_where_its_tokens_are_not(tiny: Any, tmp_path: Path) -> None:
+    config = trained(tiny)
+    (tiny.tree.storage / "tokens").unlink()
+    assert export_state(tiny.tree.state(config.state_id), tmp_path / "model") == ()
+    assert (tmp_path / "model" / "tokenizer.json").exists()
+
+
+def test_a_state_that_does_not_name_its_tokens_is_exported_without_a_tokenizer(
     tiny: Any, tmp_path: Path
 ) -> None:
     config = trained(tiny)
     (tiny.tree.storage / "tokens").unlink()
+    tiny.tree.state(config.state_id).corpus.unlink()
     (told,) = export_state(tiny.tree.state(config.state_id), tmp_path / "model")
     assert told.startswith("exported without a tokenizer: ")
     assert "meta.json" in told
