@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,12 +61,14 @@ class Hub:
         repositories: By id.
         requests: All so far.
         cuts: How many more answers with the content of a file break off halfway, by its name.
+        after: Called when a request was answered.
     """
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     cuts: dict[str, int] = field(default_factory=dict)
+    after: Callable[[Request], None] = lambda request: None
 
     def gets(self, file: str) -> list[Request]:
         """The requests for the content of a file."""
@@ -122,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked_bytes = self.headers.get("Range", "").removeprefix("bytes=")
         resolved = re.fullmatch(r"/datasets/(.+?)/resolve/([^/]+)/(.+)", path)
         file = resolved[3] if resolved else ""
-        self.served.requests.append(Request(self.command, path, file, asked_bytes))
+        request = Request(self.command, path, file, asked_bytes)
+        self.served.requests.append(request)
         try:
             if resolved:
                 self._resolve(resolved[1], resolved[2], file, asked_bytes)
@@ -133,6 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             if refused.commit:
                 headers["X-Repo-Commit"] = refused.commit
             self._answer(refused.status, b"", headers)
+        self.served.after(request)
 
     def _api(self, path: str, sent: bytes) -> Any:
         if found := re.fullmatch(
