@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cpt.dataset_config import DatasetConfig
+from cpt.parsing import ConfigError, parse
 from tests.cpt.hub_server import ALWAYS, Hub, Repository, Request, running_hub
 
 pytestmark = pytest.mark.slow
@@ -383,6 +385,16 @@ def test_refuses_what_the_hub_does_not_have(
 ) -> None:
     assert reader.refusal(change) == f"datasets.x{sentence}".replace("ID", ID)
     assert not [request for request in hub.requests if request.file.endswith("jsonl")]
+
+
+def test_a_part_of_a_split_is_not_streamed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(DatasetConfig, DATASET | {"train": "train[:50%]", "streaming": True})
+    (sentence,) = caught.value.faults
+    assert sentence.endswith(
+        "'train[:50%]' must be a whole split with streaming; leave streaming out to read a part of "
+        "one."
+    )
 
 
 def test_refuses_to_choose_among_configurations(texts: Repository, reader: Reader) -> None:
