@@ -21,7 +21,6 @@ import numpy as np
 from filelock import FileLock
 
 from cpt.dataset_config import (
-    FILE_FORMATS,
     AnyDatasetConfig,
     SourceConfig,
     content_of,
@@ -30,7 +29,7 @@ from cpt.dataset_config import (
 from cpt.digests import Digests
 from cpt.packing import Packed, held_out_below, packed
 from cpt.parsing import ConfigError, shown
-from cpt.sources import Split, documents, fingerprint
+from cpt.sources import Split, documents, fingerprint, pinned
 from cpt.store_writer import StoreWriter
 from cpt.token_library import TokenLibrary
 from cpt.token_store import DamagedError, TokenStore
@@ -53,7 +52,7 @@ class Corpus:
     Attributes:
         id: Its name, 16 hex digits of a hash of what determines its tokens.
         split: train | validation.
-        sources: What it is packed from, by name.
+        sources: What it is packed from, by name; `pinned`.
         origin: Hash of how that was asked for, wherever it led.
         label: How to call it.
     """
@@ -94,47 +93,60 @@ def corpora(
     Raises:
         ConfigError: A file or the data set is missing or cannot be read.
     """
+    sources: dict[str, SourceConfig] = {}
     contents: dict[Split, dict[str, dict[str, Any]]] = {"train": {}, "validation": {}}
     faults: list[str] = []
-    for name, source in dataset.sources.items():
+    for name, asked in dataset.sources.items():
+        place = source_field(field, name)
+        try:
+            source = sources[name] = pinned(asked, place)
+        except ConfigError as error:
+            faults += error.faults
+            continue
         for split, found in contents.items():
-            place = source_field(field, name)
             try:
                 source_hash = fingerprint(source, split, place, digests)
             except ConfigError as error:
                 faults += error.faults
-                if source.path in FILE_FORMATS:
-                    continue
-                break  # what cannot be opened for the one cannot be opened for the other
+                continue
             found[name] = {"source": source_hash, "text": source.text, "domain": source.domain}
     if faults:
         raise ConfigError(dict.fromkeys(faults))
     label = field.removeprefix("datasets.")
     wanted = [
-        _corpus(f"{label}/{name}" if name else label, "train", {name: source}, content, tokenizer)
-        for (name, source), content in zip(
-            dataset.sources.items(), contents["train"].values(), strict=True
+        _corpus(
+            f"{label}/{name}" if name else label,
+            "train",
+            {name: asked},
+            {name: sources[name]},
+            contents["train"][name],
+            tokenizer,
         )
+        for name, asked in dataset.sources.items()
     ]
     held_out = contents["validation"]
     content = held_out[""] if "" in held_out else {"sources": list(held_out.items())}
-    return [*wanted, _corpus(label, "validation", dataset.sources, content, tokenizer)]
+    return [
+        *wanted,
+        _corpus(label, "validation", dataset.sources, sources, content, tokenizer),
+    ]
 
 
 def _corpus(
     label: str,
     split: Split,
+    asked: Mapping[str, SourceConfig],
     sources: Mapping[str, SourceConfig],
     content: Mapping[str, Any],
     tokenizer: Tokenizer,
 ) -> Corpus:
-    asked = [[name, content_of(source)] for name, source in sources.items()]
     packing = {"version": STORE_VERSION, "split": split, "tokenizer": tokenizer.fingerprint}
+    origin = [[name, content_of(source)] for name, source in asked.items()]
     return Corpus(
         id=_hash({**packing, **content})[:16],
         split=split,
         sources=sources,
-        origin=_hash({**packing, "asked": asked}),
+        origin=_hash({**packing, "asked": origin}),
         label=f"{label} {split}",
     )
 

@@ -87,6 +87,13 @@ class SourceConfig(Frozen):
                     f"streaming must be left out: {self.path} is always read as it comes, only a "
                     "hub data set or a directory may be copied first"
                 )
+        elif self.streaming:
+            for name in (*self.train, *self.validation):
+                if "[" in name:
+                    raise ValueError(
+                        f"{name!r} must be a whole split with streaming; leave streaming out to "
+                        "read a part of one"
+                    )
         return self
 
 

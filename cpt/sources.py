@@ -1,9 +1,9 @@
 """Where documents come from, and a fingerprint of the source that needs no tokenizing.
 
-Three kinds: files in a format that `datasets` reads; a directory or hub id that
-`datasets.load_dataset` opens by itself; a `local:` corpus. Files are streamed one at a time, so
-nothing is copied into a cache and a fault names its file. A `text` file is one document, whole;
-the other formats hold one document a row.
+Three kinds: files in a format that `datasets` reads; a directory or hub id that it opens by itself,
+see `cpt.hub_data`; a `local:` corpus. Files are streamed one at a time, so nothing is copied into a
+cache and a fault names its file. A `text` file is one document, whole; the other formats hold one
+document a row.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cpt import local_text
+from cpt import hub_data, local_text
 from cpt.dataset_config import FILE_FORMATS, SourceConfig
 from cpt.digests import Digests
 from cpt.parsing import ConfigError, nearest, shown
@@ -53,16 +53,38 @@ class Documents(NamedTuple):
     empty: int
 
 
+def pinned(source: SourceConfig, field: str) -> SourceConfig:
+    """The source, a hub data set at the commit that its revision names now.
+
+    What is read later is then what the fingerprint is of, whatever is committed in between.
+
+    Args:
+        source: Where the text comes from.
+        field: Dotted name of the source, e.g. `datasets.german`.
+
+    Raises:
+        ConfigError: See `cpt.hub_data.commit_of`.
+    """
+    if _is_hub(source):
+        return source.model_copy(update={"revision": hub_data.commit_of(source, field)})
+    return source
+
+
+def _is_hub(source: SourceConfig) -> bool:
+    by_us = source.path.startswith("local:") or source.path in FILE_FORMATS
+    return not by_us and not Path(source.path).is_dir()
+
+
 def fingerprint(source: SourceConfig, split: Split, field: str, digests: Digests) -> str:
     """A hash of what a split holds, wherever it lies; no tokenizing.
 
     Files: the format and the content of each file, in order. A directory: the name and content of
-    every file in it but hidden ones, and the splits asked for. A hub data set: the fingerprints
-    that `datasets` gives to the splits, which follow from its commit. A `local:` corpus: see
-    `cpt.local_text`.
+    every file in it but hidden ones, and the splits asked for. A hub data set: its id, commit,
+    configuration and the splits asked for; nothing that only the hub could tell. A `local:`
+    corpus: see `cpt.local_text`.
 
     Args:
-        source: Where the text comes from.
+        source: Where the text comes from, as `pinned` gives it.
         split: Which of its two.
         field: Dotted name of the source, e.g. `datasets.german`.
         digests: Checksums of files that were read before.
@@ -79,7 +101,9 @@ def fingerprint(source: SourceConfig, split: Split, field: str, digests: Digests
     elif Path(source.path).is_dir():
         parts = ["directory", _contents(Path(source.path), digests), source.name, names]
     else:
-        parts = ["hub", _hub_fingerprints(source, split, field)]
+        if not hub_data.COMMIT.fullmatch(source.revision or ""):
+            raise AssertionError(f"{source.path} is not pinned")
+        parts = ["hub", source.path, source.revision, source.name, names]
     if source.validation_share is not None:
         parts += ["share", str(source.validation_share)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -92,7 +116,7 @@ def documents(source: SourceConfig, split: Split, field: str) -> Iterator[Docume
     `cpt.packing` tells them apart by the hashes that it computes.
 
     Args:
-        source: Where the text comes from.
+        source: Where the text comes from, as `pinned` gives it.
         split: Which of its two.
         field: Dotted name of the source, e.g. `datasets.german`.
 
@@ -158,10 +182,9 @@ def _tables(
         for file in files(source, split, field):
             yield str(file), _file_tables(source.path, file, f"{field}.{split}")
     else:
-        opened = _opened(source, split, field)
-        for name, part in zip(_names(source, split), opened, strict=True):
-            where = f"{source.path} ({name})"
-            yield where, _split_tables(part, source, split, field)
+        names = _names(source, split)
+        for name, part in zip(names, hub_data.opened(source, names, field), strict=True):
+            yield f"{source.path} ({name})", hub_data.tables(part, TABLE_ROWS, source, field)
 
 
 def _local_tables(path: str, split: Split) -> Iterator[pa.Table]:
@@ -181,7 +204,7 @@ def _file_tables(format_name: str, file: Path, field: str) -> Iterator[pa.Table]
             for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(TABLE_ROWS):
                 yield pa.Table.from_batches([batch])
             return
-        rows = _datasets().load_dataset(
+        rows = hub_data.library().load_dataset(
             format_name, data_files=[pattern], split="train", streaming=True, **options
         )
         yield from rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
@@ -191,73 +214,16 @@ def _file_tables(format_name: str, file: Path, field: str) -> Iterator[pa.Table]
         raise ConfigError(
             [
                 f"{field}: got {shown(str(file), 300)}; must be UTF-8, but holds other bytes "
-                f"({_reason(error)}); convert it, e.g. with iconv."
+                f"({hub_data.reason(error)}); convert it, e.g. with iconv."
             ]
         ) from error
     except _UNREADABLE as error:
         raise ConfigError(
             [
                 f"{field}: got {shown(str(file), 300)}; cannot be read as {format_name} "
-                f"({_reason(error)})."
+                f"({hub_data.reason(error)})."
             ]
         ) from error
-
-
-def _opened(source: SourceConfig, split: Split, field: str) -> list[Any]:
-    """One `datasets.Dataset` or, streaming, `IterableDataset` for each split named."""
-    datasets = _datasets()
-    try:
-        return [
-            datasets.load_dataset(
-                source.path,
-                name=source.name,
-                split=name,
-                revision=source.revision,
-                streaming=source.streaming,
-            )
-            for name in _names(source, split)
-        ]
-    except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
-        raise ConfigError([_not_opened(source, split, field, error)]) from error
-
-
-def _split_tables(part: Any, source: SourceConfig, split: Split, field: str) -> Iterator[pa.Table]:
-    try:
-        yield from part.with_format("arrow").iter(batch_size=TABLE_ROWS)
-    except _UNREADABLE as error:
-        raise ConfigError([_not_opened(source, split, field, error)]) from error
-
-
-def _hub_fingerprints(source: SourceConfig, split: Split, field: str) -> list[str]:
-    """Of each split named; from what the hub says, without the data themselves."""
-    datasets = _datasets()
-    try:
-        builder = datasets.load_dataset_builder(
-            source.path, name=source.name, revision=source.revision
-        )
-    except (*_UNREADABLE, datasets.exceptions.DatasetsError) as error:
-        raise ConfigError([_not_opened(source, split, field, error)]) from error
-    # `Dataset._fingerprint` of a copy on this disk is the same; streaming has none of its own.
-    return [str(builder._get_dataset_fingerprint(name)) for name in _names(source, split)]
-
-
-def _not_opened(source: SourceConfig, split: Split, field: str, error: BaseException) -> str:
-    slip = difflib.get_close_matches(source.path, FILE_FORMATS, n=1)
-    return (
-        f"{field}.path: got {shown(source.path, 300)} with {split} "
-        f"{shown(list(_names(source, split)))}; must be one of {', '.join(FILE_FORMATS)}, a "
-        f"directory, or a hub id that can be reached or is in the cache ({_reason(error)})"
-        + (nearest(source.path, FILE_FORMATS) if slip else ".")
-    )
-
-
-def _datasets() -> Any:
-    """The library, quiet: what it would report is in the error that it raises."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    return datasets
 
 
 def _strings(table: pa.Table, column: str, field: str, where: str, first_row: int) -> list[str]:
@@ -293,8 +259,8 @@ def _not_utf8(values: pa.ChunkedArray, field: str, column: str, where: str, firs
         except UnicodeDecodeError as error:
             return (
                 f"{field}: got {shown(column)}; must be a column of UTF-8 text, but row "
-                f"{first_row + number} of {where} holds other bytes ({_reason(error)}); convert "
-                "it, e.g. with iconv."
+                f"{first_row + number} of {where} holds other bytes ({hub_data.reason(error)}); "
+                "convert it, e.g. with iconv."
             )
     raise AssertionError("a column that could be read")
 
@@ -316,9 +282,3 @@ def _contents(root: Path, digests: Digests) -> list[list[str]]:
         for name, file in sorted(below.items())
         if not any(part.startswith(".") for part in name.split("/"))
     ]
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an error, without its full stop; its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

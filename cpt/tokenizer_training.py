@@ -11,20 +11,21 @@ and those enter the id of every state.
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import tokenizers
 from filelock import FileLock
 from tokenizers import Tokenizer as Encoder
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from cpt.dataset_config import AnyDatasetConfig, source_field
+from cpt.dataset_config import AnyDatasetConfig, SourceConfig, source_field
 from cpt.digests import Digests
 from cpt.packing import is_held_out
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
-from cpt.sources import documents, fingerprint
+from cpt.sources import documents, fingerprint, pinned
 from cpt.tokenizer import END_OF_TEXT_NAMES, FileTokenizer
 from cpt.tokenizer_config import TrainedTokenizerConfig
 
@@ -51,7 +52,10 @@ def trained_tokenizer(
     Raises:
         ConfigError: A data set is missing, cannot be read, lacks a column or holds no text.
     """
-    recipe = _recipe(config, datasets, digests)
+    parts = [
+        part for name in config.train_on for part in _parts(datasets[name], f"datasets.{name}")
+    ]
+    recipe = _recipe(config, parts, digests)
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     folder = tree.tokenizer(name)
     file = folder / "tokenizer.json"
@@ -59,24 +63,35 @@ def trained_tokenizer(
     with FileLock(folder.parent / f".{name}.lock"):
         if not file.exists():
             say(f"training a tokenizer: {config.label}")
-            content = _train(config, datasets)
+            content = _train(config, parts)
             write_json(folder / "recipe.json", recipe)
             write_text(file, content)
     return FileTokenizer(str(file), file, "tokenizer")
 
 
+class _Part(NamedTuple):
+    """A source that is read, pinned; its dotted name, and its weight in its data set."""
+
+    source: SourceConfig
+    place: str
+    weight: Fraction
+
+
+def _parts(dataset: AnyDatasetConfig, field: str) -> list[_Part]:
+    found = []
+    for name, source in dataset.sources.items():
+        place = source_field(field, name)
+        found.append(_Part(pinned(source, place), place, dataset.weights[name]))
+    return found
+
+
 def _recipe(
-    config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConfig], digests: Digests
+    config: TrainedTokenizerConfig, parts: Sequence[_Part], digests: Digests
 ) -> dict[str, Any]:
     """What determines the tokenizer, as plain JSON values."""
     sources = [
-        [
-            fingerprint(source, "train", source_field(f"datasets.{name}", part), digests),
-            source.text,
-            str(datasets[name].weights[part]),
-        ]
-        for name in config.train_on
-        for part, source in datasets[name].sources.items()
+        [fingerprint(part.source, "train", part.place, digests), part.source.text, str(part.weight)]
+        for part in parts
     ]
     return {
         "version": RECIPE_VERSION,
@@ -87,7 +102,7 @@ def _recipe(
     }
 
 
-def _train(config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConfig]) -> str:
+def _train(config: TrainedTokenizerConfig, parts: Sequence[_Part]) -> str:
     """The content of tokenizer.json."""
     encoder: Encoder = Encoder(models.BPE())
     encoder.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -98,7 +113,7 @@ def _train(config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConf
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    found = _texts(config, datasets)
+    found = _texts(config, parts)
     with contextlib.closing(found):
         first = next(found, None)
         if first is None:
@@ -114,20 +129,15 @@ def _train(config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConf
     return str(encoder.to_str(pretty=True))
 
 
-def _texts(
-    config: TrainedTokenizerConfig, datasets: Mapping[str, AnyDatasetConfig]
-) -> Generator[str]:
+def _texts(config: TrainedTokenizerConfig, parts: Sequence[_Part]) -> Generator[str]:
     """The first training texts of every data set; what is held out is not read."""
-    for name in config.train_on:
-        dataset = datasets[name]
-        for part, source in dataset.sources.items():
-            left = int(config.max_bytes * dataset.weights[part])
-            place = source_field(f"datasets.{name}", part)
-            texts = (text for batch in documents(source, "train", place) for text in batch.texts)
-            for text in texts:
-                if is_held_out(text, source.validation_share):
-                    continue
-                left -= len(text.encode())
-                if left < 0:
-                    break
-                yield text
+    for source, place, weight in parts:
+        left = int(config.max_bytes * weight)
+        texts = (text for batch in documents(source, "train", place) for text in batch.texts)
+        for text in texts:
+            if is_held_out(text, source.validation_share):
+                continue
+            left -= len(text.encode())
+            if left < 0:
+                break
+            yield text
