@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from cpt.data import TrainingStream, held_out_sequences
-from cpt.records import write_json
+from cpt.packing import Packed
+from cpt.store_writer import StoreWriter
 from cpt.token_store import TokenStore
+from cpt.tokenizer import ByteTokenizer
 
 
 def text(sequence: torch.Tensor) -> str:
@@ -99,15 +101,17 @@ def test_a_domain_shorter_than_a_sequence_is_refused(tiny) -> None:
 def numbered(tmp_path) -> TokenStore:
     """Every token is its own place; documents of 1 to 40 tokens, of two domains by turns."""
     lengths = np.random.default_rng(0).integers(1, 41, 60)
-    domains = [{"name": name, "documents": 30, "tokens": 1, "bytes": 1} for name in ("a", "b")]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    np.arange(starts[-1], dtype="<u2").tofile(tmp_path / "tokens.bin")
-    np.save(tmp_path / "starts.npy", starts)
-    np.save(tmp_path / "domains.npy", (np.arange(60) // 2 % 2).astype(np.int16))
-    sizes = {"documents": 60, "tokens": int(starts[-1]), "bytes": 1}
-    names = {"corpus_id": "c", "path": "p", "tokenizer": "t", "split": "validation", "sha256": ""}
-    meta = names | sizes | {"vocab_size": 9, "end_of_text": 0, "dtype": "uint16"}
-    write_json(tmp_path / "meta.json", meta | {"domains": domains})
+    writer = StoreWriter(tmp_path, ByteTokenizer())
+    packed = Packed(
+        tokens=np.arange(lengths.sum(), dtype="<u2"),
+        lengths=lengths,
+        sizes=lengths,
+        hashes=np.arange(60, dtype=np.uint64),
+        domains=list("aabb" * 15),
+        empty=0,
+    )
+    writer.append(packed, "", "domain")
+    writer.finish(corpus_id=tmp_path.name, origin="o", path="p", split="validation")
     return TokenStore(tmp_path)
 
 

@@ -237,6 +237,7 @@ def mixed(**changes: Any) -> Plan:
         return SplitFacts(corpus=corpus, **(sizes | facts))
 
     domains = {"blogs": 6_000, "news": 3_999}
+    held_out = {"web/blogs": 5_000, "web/news": 4_000, "a-long-name-of-books": 999}
     facts = {
         "wiki": DatasetFacts(sources={"": split("w", empty=1)}, validation=split("wv")),
         "german": DatasetFacts(
@@ -245,7 +246,7 @@ def mixed(**changes: Any) -> Plan:
                 "a-long-name-of-books": split("g2", empty=2, tokens=99),
             },
             weights={"web": Fraction(9, 10), "a-long-name-of-books": Fraction(1, 10)},
-            validation=split("gv", empty=1),
+            validation=split("gv", empty=1, domain_tokens=held_out),
             shared={"german": 3, "wiki": 0},
         ),
     }
@@ -264,7 +265,7 @@ def mixed(**changes: Any) -> Plan:
 
 def test_each_source_of_a_data_set_has_a_row_with_its_share():
     lines = [" ".join(line.split()) for line in page(mixed())]
-    assert "german D1 10 10,098 0.0743 18 3.96 2 9,999" in lines
+    assert "german D1 10 10,098 0.0743 18 3.96 3 9,999" in lines
     assert "web 90.00% 9,999 0.0675 9 2.00 2" in lines
     # 750 new samples, of which 75 are books; there are 98.
     assert "a-long-name-of-books 10.00% 99 0.765 9 202.00" in lines
