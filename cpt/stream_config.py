@@ -85,7 +85,11 @@ def identity(stream: Sequence[Source], samples: Sequence[int]) -> list[Any]:
 
 
 def _source_identity(source: Source, whole: Fraction, samples: int) -> list[Any]:
-    options = source.model_dump(mode="json", include={"order", "offset"}, exclude_defaults=True)
+    options: dict[str, Any] = {}
+    if source.order != "original":
+        options["order"] = source.order
+    if source.offset:
+        options["offset"] = source.offset
     if source.seen is not None and (options or samples > source.seen):
         options["seen"] = source.seen
     return [source.corpus, str(source.weight / whole), *([options] if options else [])]

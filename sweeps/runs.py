@@ -59,6 +59,8 @@ class RunBuilder:
         self.rates = Rates(spec)
         self._middle = reference(spec)
         self._built: dict[Any, StageRun] = {}
+        self._seen: dict[str, list[int]] = {}
+        self._streams: dict[Any, tuple[Source, ...]] = {}
 
     def path(self, setting: Setting, seed: int) -> tuple[StageRun, ...]:
         """The stages of one trial, in the order they are trained.
@@ -76,18 +78,26 @@ class RunBuilder:
             shape = self.rates.upstream_shape(setting)
             runs = [self._upstream(upstream, seed, shape, anneal=not goes_on[0])]
             schedule = runs[0].config.schedule
-            seen = {d0: seen_by(runs[0].config, d0)}
+            seen = {d0: self._seen_by(runs[0], d0)}
         else:
             budget, length = upstream.token_budget, self.spec.sequence_length
             seen = {d0: seen_elsewhere(self.datasets[d0], budget, length)}
-        for number, stage in enumerate(self.spec.stages):
+        for number in range(len(self.spec.stages)):
+            if number:
+                before = self.spec.stages[number - 1].dataset
+                seen = seen | {before: self._seen_by(runs[-1], before)}
             origin = schedule if goes_on[number] else None
             anneal = not goes_on[number + 1]
             schedule = self.rates.downstream(setting, number, origin, anneal=anneal)
             parent = runs[-1].id if runs else None
             runs.append(self._downstream(setting, seed, number, schedule, parent, seen))
-            seen |= {stage.dataset: seen_by(runs[-1].config, stage.dataset)}
         return tuple(runs)
+
+    def _seen_by(self, run: StageRun, dataset: str) -> list[int]:
+        """Samples that a stage read of its new data, by source; many trials ask of one stage."""
+        if run.id not in self._seen:
+            self._seen[run.id] = seen_by(run.config, dataset)
+        return self._seen[run.id]
 
     def _upstream(
         self, upstream: Upstream, seed: int, shape: ScheduleShape, *, anneal: bool
@@ -131,10 +141,7 @@ class RunBuilder:
                 label=self._label(setting, number, seed),
                 steps=steps,
                 schedule=schedule,
-                stream=[
-                    *self._replayed(number, replay, seen),
-                    *sources(new, self.datasets[new], 1 - replay),
-                ],
+                stream=self._stream(number, replay, seen),
                 held_out=[*old, new],
                 to_come=to_come,
                 seed=seed,
@@ -160,6 +167,17 @@ class RunBuilder:
         }
         name = setting.baseline or told_as(told) or "center"
         return with_seed(spec, f"{name} on {spec.stages[number].dataset}", seed)
+
+    def _stream(self, number: int, replay: Fraction, seen: Seen) -> tuple[Source, ...]:
+        """What is replayed, then the new data; the same for trials that differ in their rates."""
+        key = (number, replay, *((name, *samples) for name, samples in seen.items()))
+        if key not in self._streams:
+            new = self.spec.stage_datasets[number + 1]
+            self._streams[key] = (
+                *self._replayed(number, replay, seen),
+                *sources(new, self.datasets[new], 1 - replay),
+            )
+        return self._streams[key]
 
     def _replayed(self, number: int, replay: Fraction, seen: Seen) -> list[Source]:
         """Earlier data share the replay in proportion to the tokens their stages trained on."""
