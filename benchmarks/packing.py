@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fresh_clone import session_bytes
 
-from cpt.corpus import build
+from cpt.builder import build
 from cpt.dataset_config import DatasetConfig
 from cpt.digests import Digests
 from cpt.token_library import TokenLibrary

@@ -1,5 +1,6 @@
 """Checksums of source files, reckoned once: a plan should not read a terabyte to find no change."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -51,4 +52,5 @@ class Digests:
 
     def __exit__(self, *exception: object) -> None:
         if self._known != self._before:
-            write_json(self._file, self._known)
+            with contextlib.suppress(OSError):  # what cannot be kept is reckoned again
+                write_json(self._file, self._known)

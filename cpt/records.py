@@ -3,7 +3,7 @@
 This file is the one contract between training, sweeps and analysis (standard library only):
 
     <storage>/
-      tokens/<corpus_id>/          packed tokens, see cpt.corpus
+      tokens/<corpus_id>/          packed tokens, see cpt.builder
       tokenizers/<tokenizer_id>/   a tokenizer trained for a sweep, see cpt.tokenizer_training
       weights/<weights_id>/        a model from elsewhere that stages start from, see cpt.hub
       states/<state_id>/           one wanted training state and the run that leads to it

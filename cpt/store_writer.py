@@ -134,9 +134,16 @@ class StoreWriter:
             ),
             files=files,
         )
-        write_json(self.folder / META, meta.model_dump(mode="json"))
-        # The checksums are of what was written a moment ago: the first reader need not reckon anew.
-        write_json(self.folder / VERIFIED, {name: stamp_of(self.folder / name) for name in files})
+        try:
+            write_json(self.folder / META, meta.model_dump(mode="json"))
+            # What was written a moment ago needs no reader to reckon its checksums.
+            stamps = {name: stamp_of(self.folder / name) for name in files}
+            write_json(self.folder / VERIFIED, stamps)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder / META} cannot be written ({error.strerror}); make room, and the "
+                "next run packs it anew."
+            ) from error
 
     def close(self) -> None:
         """Lets go of the files, finished or not."""

@@ -3,7 +3,7 @@
     <library>/<corpus_id>/          a complete store (`cpt.token_store`)
     <library>/<corpus_id>.damaged-1 one that was found damaged (directories only)
 
-`cpt.corpus` makes a store in a folder aside, in the library's workplace, and publishes it.
+`cpt.builder` makes a store in a folder aside, in the library's workplace, and publishes it.
 """
 
 import abc

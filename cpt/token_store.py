@@ -9,7 +9,7 @@
       meta.json      CorpusMeta, with the length and checksum of each of the others
       verified.json  size and time of the files whose checksums were last found right
 
-All numbers are little-endian. `cpt.corpus` builds it. Readers need neither tokenizers nor datasets.
+All numbers are little-endian. `cpt.builder` builds it; readers need no tokenizer.
 """
 
 import contextlib

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from cpt.corpus import Stores, build
+from cpt.builder import Stores, build
 from cpt.digests import Digests
 from cpt.hub_config import locate, read_model
 from cpt.parsing import ConfigError

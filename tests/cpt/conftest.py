@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cpt.builder import build
 from cpt.config import RunConfig
-from cpt.corpus import build
 from cpt.dataset_config import DatasetConfig
 from cpt.digests import Digests
 from cpt.parsing import parse

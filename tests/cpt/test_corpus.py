@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpt import packing, store_writer
-from cpt.corpus import Stores, build
+from cpt.builder import Stores, build
 from cpt.dataset_config import AnyDatasetConfig, DatasetConfig, MixedDatasetConfig
 from cpt.digests import Digests
 from cpt.parsing import ConfigError
@@ -327,7 +327,7 @@ def test_what_a_killed_builder_left_is_removed_by_the_next(file: Path, tree: Res
 BUILD = """
 import sys
 from pathlib import Path
-from cpt.corpus import build
+from cpt.builder import build
 from cpt.dataset_config import DatasetConfig
 from cpt.digests import Digests
 from cpt.records import ResultTree
@@ -428,6 +428,21 @@ def test_a_full_disk_ends_the_build_with_a_sentence(tmp_path: Path, tree: Result
     assert leftovers(tree) == []
 
 
+def test_text_that_changes_while_it_is_packed_is_refused(file: Path, tree: ResultTree) -> None:
+    class Slow(ByteTokenizer):
+        def encode_batch(self, texts: Any) -> list[np.ndarray]:
+            write_json_lines(file, [*ROWS, {"text": "d", "domain": "x"}])
+            return super().encode_batch(texts)
+
+    with pytest.raises(ConfigError) as caught:
+        stores_of(letters(file), tree, Slow())
+    assert caught.value.faults == (
+        f"{FIELD}: got 'json', whose content changed while it was packed; must stay as it is until "
+        "then; run it again once nothing writes there.",
+    )
+    assert leftovers(tree) == []
+
+
 # --- a share held out ---
 
 
@@ -502,6 +517,17 @@ def test_a_source_shares_its_store_with_a_data_set_of_its_own(
     stores = stores_of(mixed(tmp_path), tree)
     alone = built(letters(tmp_path / "cats.jsonl"), tree)
     assert alone.path == stores.train["cats"].path
+
+
+def test_sources_of_the_same_text_share_a_store(tmp_path: Path, tree: ResultTree) -> None:
+    dataset = mixed(tmp_path)
+    twice = dataset.model_copy(
+        update={"sources": {**dataset.sources, "copy": dataset.sources["cats"]}}
+    )
+    stores = stores_of(twice, tree)
+    assert stores.train["copy"].path == stores.train["cats"].path
+    assert texts(stores.train["copy"]) == ["a", "b"]
+    assert texts(stores.validation) == ["a", "b", "c", "d", "a", "b"]
 
 
 def test_a_fault_of_a_source_names_it(tmp_path: Path, tree: ResultTree) -> None:

@@ -33,7 +33,7 @@ BUILD = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from cpt.corpus import build
+from cpt.builder import build
 from cpt.dataset_config import DatasetConfig
 from cpt.digests import Digests
 from cpt.parsing import ConfigError

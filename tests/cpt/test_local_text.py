@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cpt import local_text
-from cpt.corpus import build
+from cpt.builder import build
 from cpt.dataset_config import DatasetConfig
 from cpt.digests import Digests
 from cpt.parsing import ConfigError
