@@ -123,9 +123,9 @@ def _aside_prefix(name: str) -> str:
 
 def _say_why(missing: Sequence[Corpus], library: TokenLibrary, say: Callable[[str], None]) -> None:
     """What was packed from the same place before, and is no longer what lies there."""
-    earlier = {meta.origin: meta.corpus_id for meta in library.corpora()} if missing else {}
+    earlier = {meta.origin for meta in library.corpora()} if missing else set()
     for corpus in missing:
-        if earlier.get(corpus.origin, corpus.id) != corpus.id:
+        if corpus.origin in earlier:
             say(f"{corpus.label}: what lies there has changed since it was packed; packed anew")
 
 

@@ -148,6 +148,15 @@ def test_empty_texts_are_left_out(tmp_path: Path, tree: ResultTree) -> None:
     assert (store.meta.documents, store.meta.empty) == (1, 1)
 
 
+def test_the_domains_of_empty_texts_are_left_out_with_them(
+    tmp_path: Path, tree: ResultTree
+) -> None:
+    rows = [{"text": "", "domain": "x"}, {"text": "a", "domain": "y"}]
+    file = write_json_lines(tmp_path / "gaps.json", rows)
+    (domain,) = built(letters(file, domain="domain"), tree).meta.domains
+    assert (domain.name, domain.documents) == ("y", 1)
+
+
 def test_batches_do_not_show(file: Path, tree: ResultTree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "BATCH_CHARACTERS", 2)
     assert built(letters(file), tree).starts.tolist() == [0, 3, 6, 8]
@@ -404,6 +413,20 @@ def test_a_damaged_store_is_set_aside_and_packed_anew(
     assert sentence.endswith(f"moved to {store.path.name}.damaged-1 and packed anew")
 
 
+def test_what_was_verified_is_not_read_again_until_it_is_touched(
+    file: Path, tree: ResultTree
+) -> None:
+    store = built(letters(file), tree)
+    tokens = store.path / "tokens.bin"
+    before = tokens.stat()
+    tokens.write_bytes(bytes(before.st_size))
+    os.utime(tokens, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert TokenStore(store.path).tokens.tolist() == [0] * 8  # the price of opening fast
+    (store.path / "verified.json").unlink()
+    with pytest.raises(StoreError, match=r"tokens\.bin does not hold what was written"):
+        TokenStore(store.path)
+
+
 def test_a_damaged_meta_is_noticed(file: Path, tree: ResultTree) -> None:
     store = built(letters(file), tree)
     meta = json.loads((store.path / "meta.json").read_text())
@@ -465,6 +488,25 @@ def test_a_share_is_held_out_by_the_hash_of_the_text(tmp_path: Path, tree: Resul
     assert set(kept).isdisjoint(held_out)
     assert shared_documents(stores.validation, [stores.train[""]]) == 0
     assert (stores.train[""].meta.empty, stores.validation.meta.empty) == (1, 0)
+
+
+def test_a_cut_keeps_bytes_and_domains_with_their_documents(
+    tmp_path: Path, tree: ResultTree
+) -> None:
+    """Every document has a length of its own, and a domain that tells it."""
+    rows = [{"text": "x" * number, "domain": str(number)} for number in range(1, 101)]
+    file = write_json_lines(tmp_path / "whole.jsonl", rows)
+    cut = letters(file, validation=(), validation_share="1/4", domain="domain")
+    stores = stores_of(cut, tree)
+    for store in (stores.train[""], stores.validation):
+        assert store.meta.documents > 10
+        for text, number in zip(texts(store), store.domains, strict=True):
+            assert store.meta.domains[number].model_dump() == {
+                "name": str(len(text)),
+                "documents": 1,
+                "tokens": len(text) + 1,
+                "bytes": len(text),
+            }
 
 
 def test_another_share_is_another_corpus(file: Path, tree: ResultTree) -> None:
