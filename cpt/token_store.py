@@ -211,7 +211,8 @@ def read_meta(path: Path) -> CorpusMeta:
     except FileNotFoundError as error:
         raise DamagedError(f"{path / META} does not exist") from error
     except ValueError as error:
-        raise DamagedError(f"{path / META} is damaged ({error})") from error
+        reason = " ".join(str(error).split())  # of several faults each has a line
+        raise DamagedError(f"{path / META} is damaged ({reason})") from error
 
 
 def verify(path: Path, meta: CorpusMeta) -> None:
