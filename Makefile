@@ -6,7 +6,7 @@ SPEC ?= specs/quickstart.yaml
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
-.PHONY: quickstart plan test test-fast check format clean
+.PHONY: quickstart plan test test-long test-fast check format clean
 
 quickstart: .venv/sweep ## the main job: pre-train, sweep, report
 	$(BIN)/rewarm run specs/quickstart.yaml
@@ -14,11 +14,14 @@ quickstart: .venv/sweep ## the main job: pre-train, sweep, report
 plan: .venv/sweep ## what SPEC would train
 	$(BIN)/rewarm plan $(SPEC)
 
-test: .venv/dev ## all tests, a process a core
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+test: .venv/dev ## all tests but the long ones, a process a core
+	$(BIN)/python -m pytest -m "not long" --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test-long: .venv/dev ## the long ones: the hub when it changes, breaks and is gone
+	$(BIN)/python -m pytest -m long --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-fast: .venv/dev ## without Ray, browser and slow tests
-	$(BIN)/python -m pytest -m "not slow and not ray and not browser"
+	$(BIN)/python -m pytest -m "not slow and not long and not ray and not browser"
 
 check: .venv/dev ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -220,6 +220,7 @@ def test_streaming_copies_no_data(texts: Repository, reader: Reader, other: Read
     assert other.cached(b"alpha")
 
 
+@pytest.mark.long
 def test_streaming_asks_for_ranges(texts: Repository, hub: Hub, reader: Reader) -> None:
     content = json_lines(*LONG)
     texts.commit({**repository_files(), "news/train-1.jsonl": content})
@@ -266,6 +267,7 @@ def test_a_pinned_revision_stays_when_main_moves(texts: Repository, reader: Read
     assert before[0]["ids"] == before[1]["ids"] == before[2]["ids"]
 
 
+@pytest.mark.long
 def test_a_branch_that_moves_is_a_new_corpus(texts: Repository, reader: Reader) -> None:
     texts.commit(repository_files(), "draft")
     (before,) = reader.build({"revision": "draft"})
@@ -276,6 +278,7 @@ def test_a_branch_that_moves_is_a_new_corpus(texts: Repository, reader: Reader) 
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.long
 def test_a_commit_made_after_the_fingerprint_is_not_read(
     texts: Repository, hub: Hub, reader: Reader, streaming: bool
 ) -> None:
@@ -298,6 +301,7 @@ GONE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.long
 def test_what_is_packed_is_not_asked_for_again(
     texts: Repository, hub: Hub, reader: Reader, streaming: bool
 ) -> None:
@@ -310,6 +314,7 @@ def test_what_is_packed_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize("without", [OFFLINE, GONE])
+@pytest.mark.long
 def test_without_the_hub_a_packed_corpus_is_found(
     texts: Repository, reader: Reader, without: dict[str, str]
 ) -> None:
@@ -319,6 +324,7 @@ def test_without_the_hub_a_packed_corpus_is_found(
     assert reader.build(*asked, **without) == found
 
 
+@pytest.mark.long
 def test_a_commit_hash_needs_no_cache_either(
     texts: Repository, reader: Reader, other: Reader
 ) -> None:
@@ -328,12 +334,14 @@ def test_a_commit_hash_needs_no_cache_either(
     assert other.build(pinned, **OFFLINE) == found
 
 
+@pytest.mark.long
 def test_a_copy_is_packed_without_the_hub(texts: Repository, reader: Reader, other: Reader) -> None:
     found = reader.build({})
     other.cache = reader.cache
     assert other.build({}, **OFFLINE) == found
 
 
+@pytest.mark.long
 def test_a_copy_of_another_commit_is_no_substitute(texts: Repository, reader: Reader) -> None:
     wanted = texts.refs["main"]
     copied = texts.commit(CHANGED)
@@ -397,6 +405,7 @@ def test_a_part_of_a_split_is_not_streamed() -> None:
     )
 
 
+@pytest.mark.long
 def test_refuses_to_choose_among_configurations(texts: Repository, reader: Reader) -> None:
     card = CARD.replace("SUFFIX", "jsonl").replace("  default: true\n", "")
     texts.commit({**repository_files(), "README.md": card.encode()})
@@ -406,6 +415,7 @@ def test_refuses_to_choose_among_configurations(texts: Repository, reader: Reade
 
 
 @pytest.mark.parametrize("refusal", [(401, "GatedRepo"), (403, "GatedRepo"), (401, "RepoNotFound")])
+@pytest.mark.long
 def test_what_is_gated_or_private_needs_a_token(
     texts: Repository, reader: Reader, refusal: tuple[int, str]
 ) -> None:
@@ -417,6 +427,7 @@ def test_what_is_gated_or_private_needs_a_token(
 
 
 @pytest.mark.parametrize("without", [OFFLINE, GONE])
+@pytest.mark.long
 def test_refuses_what_is_neither_reached_nor_known(reader: Reader, without: dict[str, str]) -> None:
     sentence = reader.refusal({}, **without)
     assert sentence.startswith(f"datasets.x.path: got '{ID}'; {LEGAL_PATHS} (")
@@ -442,6 +453,7 @@ def breaking(request: pytest.FixtureRequest, hub: Hub) -> str:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.long
 def test_a_connection_that_breaks_once_costs_nothing(
     breaking: str, hub: Hub, reader: Reader, streaming: bool
 ) -> None:
@@ -452,6 +464,7 @@ def test_a_connection_that_breaks_once_costs_nothing(
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.long
 def test_a_connection_that_always_breaks_leaves_no_store(
     breaking: str, hub: Hub, reader: Reader, streaming: bool
 ) -> None:
