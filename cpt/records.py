@@ -8,6 +8,7 @@ This file is the one contract between training, sweeps and analysis (standard li
       weights/<weights_id>/        a model from elsewhere that stages start from, see cpt.hub
       states/<state_id>/           one wanted training state and the run that leads to it
         config.json                the RunConfig that determined it (cpt.config)
+        corpus.json                meta of the first token store, which names the tokenizer
         status.json                running | complete | stopped | failed, replaced atomically
         train.jsonl                one TrainRow a line, appended
         eval.jsonl                 one EvalRow a line, appended
