@@ -51,6 +51,11 @@ class Leave:
         """Empty where only another worker was asked."""
         return self._reason
 
+    def wait(self) -> str:
+        """Returns the reason, once there is one."""
+        self._asked.wait()
+        return self._reason
+
     def on_sigterm(self) -> None:
         """Lets SIGTERM ask, and a second one end the process at once; main thread only."""
         signal.signal(signal.SIGTERM, self._signalled)
