@@ -33,8 +33,8 @@ def tell_to_leave(ear: str, reason: str) -> None:
 
 
 @functools.cache
-def heard(ears: tuple[str, ...], nodes: tuple[str, ...] = ()) -> Leave:
-    """What this process hears, from the first call on.
+def heard(ears: tuple[str, ...], nodes: tuple[str, ...]) -> Leave:
+    """What this process hears, from the first call with these arguments on.
 
     Args:
         ears: By what it can be told, see `tell_to_leave`.

@@ -71,7 +71,7 @@ def train_state(trial: dict[str, Any]) -> None:
         ears = (*ears, attempt)
         nodes = (ray.get_runtime_context().get_node_id(),)
         threading.Thread(
-            target=_pass_on, args=(heard((_run_name(trial),)), attempt), daemon=True
+            target=_pass_on, args=(heard((_run_name(trial),), ()), attempt), daemon=True
         ).start()
     trainer = TorchTrainer(
         _train_loop,
@@ -91,28 +91,30 @@ def train_state(trial: dict[str, Any]) -> None:
     trainer.fit()
 
 
-def listening(trainable: Callable[[dict[str, Any]], None]) -> type[Trainable]:
-    """A trainable whose process takes SIGTERM for a request; a second one ends it at once."""
+def trainable(function: Callable[[dict[str, Any]], None], resources: Resources) -> type[Trainable]:
+    """A function as Tune runs it, in a process that takes SIGTERM for a request.
 
-    class TrainsStates(wrap_function(trainable)):  # type: ignore[misc] # a class made on the spot
+    Args:
+        function: As `train_state`.
+        resources: Of one state. Tune reserves those of the one worker in the trial's process, or
+            nearly nothing for the driver of a group.
+    """
+
+    class TrainsStates(wrap_function(function)):  # type: ignore[misc] # a class made on the spot
+        @classmethod
+        def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+            # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
+            # little for the workers where they need all there are: a byte is missed by nobody.
+            is_group = config["workers"] > 1
+            bundle = {"memory": 1.0} if is_group else worker_resources(resources)
+            return PlacementGroupFactory([bundle])
+
         def setup(self, config: dict[str, Any]) -> None:
             """Called in the process's main thread; the training has one of its own."""
-            heard((_run_name(config),)).on_sigterm()
+            heard((_run_name(config),), ()).on_sigterm()
             super().setup(config)
 
     return TrainsStates
-
-
-def trial_resources(resources: Resources) -> Callable[[dict[str, Any]], PlacementGroupFactory]:
-    """What Tune reserves for a trial: the one worker in it, or nearly nothing for a driver."""
-
-    def reserved(trial: dict[str, Any]) -> PlacementGroupFactory:
-        # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
-        # little for the workers where they need all there are: a byte is missed by nobody.
-        is_group = trial["workers"] > 1
-        return PlacementGroupFactory([{"memory": 1} if is_group else worker_resources(resources)])
-
-    return reserved
 
 
 def _run_name(trial: dict[str, Any]) -> str:
