@@ -13,7 +13,7 @@ from cpt.builder import Stores, build
 from cpt.digests import Digests
 from cpt.hub_config import locate, read_model
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, write_json, write_text
+from cpt.records import ResultTree, write_sealed, write_text
 from cpt.token_library import library
 from cpt.token_store import StoreError, TokenStore, shared_documents
 from cpt.tokenizer import Tokenizer, load_tokenizer
@@ -105,7 +105,7 @@ def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
     sweep = tree.sweep(plan.spec.name)
     content = plan_json(plan, costs(plan, given_tariff(plan.spec)))
     write_text(sweep.spec, submitted)
-    write_json(sweep.plan, content | {"environment": environment()})
+    write_sealed(sweep.plan, content | {"environment": environment()})
 
 
 def environment() -> dict[str, Any]:

@@ -285,6 +285,7 @@ class SweepSpec(Frozen):
     activation_checkpointing: bool = False
     mask_documents: bool = False
     checkpoint_interval_steps: Count = 1000
+    keep_checkpoints: Count = 2
     log_interval_steps: Count = 1
     shortest_shared_steps: Count = 100
     datasets: Annotated[dict[str, AnyDatasetConfig], Field(min_length=1)]
