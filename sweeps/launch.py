@@ -118,7 +118,9 @@ def run(
         KeyboardInterrupt: It was ended early; running states are left for the next run to resume.
     """
     resources = plan.spec.resources
-    ray_storage = tree.sweep(plan.spec.name).path / "ray"
+    ray_storage = tree.sweep(plan.spec.name).ray
+    # A sweep has one driver: what stands there is what a killed one left.
+    shutil.rmtree(ray_storage, ignore_errors=True)
     ray_storage.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=ray_storage))
     stopping = plan.spec.stopping
@@ -148,7 +150,10 @@ def run(
     try:
         tuner.fit()
     finally:
-        shutil.rmtree(ray_storage, ignore_errors=True)
+        # Ours alone, should another run have taken the sweep meanwhile.
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            ray_storage.rmdir()
     return _outcome(plan, todo, tree)
 
 
