@@ -18,6 +18,8 @@ This file is the one contract between training, sweeps and analysis (standard li
                                    (cpt.checkpoint_marker)
       sweeps/<name>/
         sweep.yaml plan.json       as submitted
+        owner.json                 who runs it at this moment (sweeps.owner)
+        ray/                       what Ray keeps while it runs
         report.html trials.csv     what a person reads
 
 Rows are only ever appended. After a resume the rows past the resumed step stand there twice;
@@ -353,6 +355,11 @@ class SweepDir:
     def plan(self) -> Path:
         """Trials and the states they need (sweeps.plan.Plan)."""
         return self.path / "plan.json"
+
+    @property
+    def ray(self) -> Path:
+        """What Ray keeps while the sweep runs."""
+        return self.path / "ray"
 
     @property
     def report(self) -> Path:

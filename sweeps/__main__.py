@@ -7,6 +7,7 @@ interrupted, and the same command goes on.
 import contextlib
 import enum
 import json
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,7 @@ from sweeps import show
 from sweeps.agenda import Agenda, agenda
 from sweeps.cost import Tariff, costs, given_tariff
 from sweeps.declared import declared_plan
+from sweeps.ownership import owned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
@@ -144,10 +146,11 @@ def run(
     try:
         spec, submitted = load(spec_file, overrides or ())
         tree = results_of(spec)
-        planned = prepare(spec, tree, _say)
-        write_plan(planned, submitted, tree)
-        status = _train(planned, tree, address, retry_failed=retry_failed)
-        _report(tree.sweep(spec.name))
+        with owned(tree.sweep(spec.name), _stop, _say):
+            planned = prepare(spec, tree, _say)
+            write_plan(planned, submitted, tree)
+            status = _train(planned, tree, address, retry_failed=retry_failed)
+            _report(tree.sweep(spec.name))
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
     if status is Exit.INTERRUPTED:
@@ -373,6 +376,12 @@ def _sweep_dir(target: Path) -> SweepDir:
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _stop(reason: str) -> None:
+    """Ends this run as a scheduler would, which the main thread listens to."""
+    err.print(reason, markup=False, soft_wrap=True)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say(text: str) -> None:

@@ -136,7 +136,9 @@ def run(
     """
     resources = plan.spec.resources
     attempts, leave = Attempts(resources.max_failures, tree, plan, say), Leave()
-    ray_storage = tree.sweep(plan.spec.name).path / "ray"
+    ray_storage = tree.sweep(plan.spec.name).ray
+    # A sweep has one driver: what stands there is what a killed one left.
+    shutil.rmtree(ray_storage, ignore_errors=True)
     ray_storage.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=ray_storage))
     stopping = plan.spec.stopping
@@ -172,7 +174,10 @@ def run(
             tuner.fit()
             left = leave.is_asked
     finally:
-        shutil.rmtree(ray_storage, ignore_errors=True)
+        # Ours alone, should another run have taken the sweep meanwhile.
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            ray_storage.rmdir()
     return _outcome(plan, todo, tree, attempts, left=left)
 
 

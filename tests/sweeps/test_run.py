@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from cpt.leaving import LeavingError
-from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows
+from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows, write_json
 from cpt.token_store import StoreError
 from cpt.train import train
 from sweeps.prepare import prepare
@@ -405,6 +405,30 @@ def test_a_signal_ends_a_run_soon_and_leaves_no_process(sweep, start, tree, cont
     assert running.left_behind() == {}
     assert words(tree) == {"pre-training on old": "running", "center": "-"}
     assert "report: " in out
+
+
+def test_a_sweep_has_one_driver_and_one_that_lost_it_stops(rewarm, sweep, start, tree, content):
+    content["upstream"]["token_budget"] = 64 * 1_000_000
+    file = sweep(**LONG)
+    running = start(file)
+    running.wait_for_a_checkpoint(tree)
+    ray = set(tree.sweep("tiny").ray.iterdir())
+    second = rewarm("run", file)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"(pid {running.process.pid}) has been running this sweep for " in second.stderr
+    assert ray == set(tree.sweep("tiny").ray.iterdir())
+
+    # As another machine would after this one was suspended for minutes.
+    owner = tree.sweep("tiny").path / "owner.json"
+    other = read_json(owner) | {"id": "other", "user": "anna", "host": "node-3", "pid": 7}
+    (tree.sweep("tiny").ray / "of-the-other").mkdir()
+    write_json(owner, other)
+    status, _, said = running.finish()
+    assert status == INTERRUPTED
+    assert said.startswith("lost the sweep to anna on node-3 (pid 7): ")
+    assert running.left_behind() == {}
+    assert read_json(owner) == other
+    assert [path.name for path in tree.sweep("tiny").ray.iterdir()] == ["of-the-other"]
 
 
 def test_groups_of_two_workers_train_a_state_and_end_another(
