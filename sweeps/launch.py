@@ -45,7 +45,7 @@ from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
 from sweeps.failures import deaths_of_all_kinds, failure
-from sweeps.notices import tell_to_leave
+from sweeps.leaving import tell_to_leave
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
 from sweeps.scheduler import CohortScheduler, NoPreference

@@ -6,7 +6,7 @@ state costs nothing but its training. With more workers the trial is only the dr
 group.
 
 The process that trains listens: to SIGTERM, to the run, to the notice that its machine goes
-(`sweeps.notices`); it then saves and leaves.
+(`sweeps.leaving`); it then saves and leaves.
 
 A state that may be compared reports to Tune at its rungs and nowhere else, and waits there for
 Tune's decision: on one worker inside the report, in a group for an answer of its own.
@@ -37,7 +37,7 @@ from cpt.train import DivergedError
 from cpt.train import train as train_stage
 from sweeps.answers import wait_for_answer
 from sweeps.capacity import worker_resources
-from sweeps.notices import heard, tell_to_leave
+from sweeps.leaving import heard, tell_to_leave
 from sweeps.rungs import Comparison, losses, passed, recorded_config
 from sweeps.spec import Resources
 
@@ -128,7 +128,7 @@ def _pass_on(leave: Leave, attempt: str) -> None:
 
 @dataclass
 class _ListeningConfig(TorchConfig):
-    """A process group whose workers listen; see `notices.heard`."""
+    """A process group whose workers listen; see `leaving.heard`."""
 
     ears: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
