@@ -8,6 +8,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Protocol
 
 from sweeps.notices import Notice, aws_notice, gcp_notice
@@ -118,7 +119,8 @@ def service(cloud: str, endpoint: str) -> Metadata:
         MetadataError: `auto`, and nothing answers.
         OddAnswerError: As of `Metadata.notice`.
     """
-    return {"aws": Aws, "gcp": Gcp, "auto": recognised}[cloud](endpoint)
+    kinds: dict[str, Callable[[str], Metadata]] = {"aws": Aws, "gcp": Gcp, "auto": recognised}
+    return kinds[cloud](endpoint)
 
 
 def _ask(url: str, headers: dict[str, str], method: str = "GET") -> tuple[int, str, str | None]:

@@ -11,13 +11,10 @@ import argparse
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sweeps.metadata import LINK_LOCAL, Metadata, MetadataError, service
 from sweeps.notices import Notice, OddAnswerError
-
-if TYPE_CHECKING:
-    from ray._raylet import GcsClient
 
 INTERVAL_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -104,7 +101,7 @@ def drain(
     """
     # Imported here: a watcher is nearly always idle, and Ray takes 100 MB.
     from ray._common.network_utils import node_ip_address_from_perspective
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.exceptions import RayError
 
     here = node_ip or node_ip_address_from_perspective(address)
@@ -121,9 +118,9 @@ def drain(
     return frozenset(nodes - already)
 
 
-def _nodes_at(client: "GcsClient", ip: str) -> set[str]:
+def _nodes_at(client: Any, ip: str) -> set[str]:
     """Ids of the living worker nodes at an address."""
-    from ray.core.generated.gcs_pb2 import GcsNodeInfo
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]
 
     alive = client.get_all_node_info(
         timeout=GCS_TIMEOUT_SECONDS, state_filter=GcsNodeInfo.GcsNodeState.ALIVE
@@ -135,14 +132,14 @@ def _nodes_at(client: "GcsClient", ip: str) -> set[str]:
     }
 
 
-def _drain_one(client: "GcsClient", node: str, notice: Notice) -> None:
+def _drain_one(client: Any, node: str, notice: Notice) -> None:
     """What `ray drain-node` does."""
-    from ray.core.generated import autoscaler_pb2
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 
     now = time.time()
     accepted, refusal = client.drain_node(
         node,
-        autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"),
+        DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"),
         notice.said,
         int((now + notice.seconds_left(now)) * 1000),
     )

@@ -272,11 +272,16 @@ def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def _work() -> None:
+    time.sleep(60)
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_notice_drains_the_ray_nodes_of_this_machine_and_no_other(own_ray, cloud, tmp_path):
     import ray
     from ray.cluster_utils import Cluster
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     aws = cloud("aws")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -286,6 +291,11 @@ def test_a_notice_drains_the_ray_nodes_of_this_machine_and_no_other(own_ray, clo
         here = cluster.add_node(node_ip_address="127.0.0.2")
         cluster.add_node(node_ip_address="127.0.0.3")
         cluster.connect()
+        # A node on which nothing runs is gone as soon as it is drained.
+        busy = NodeAffinitySchedulingStrategy(here.node_id, soft=False)
+        ray.remote(_work).options(scheduling_strategy=busy).remote()
+        while ray.available_resources().get("CPU") != 1:
+            time.sleep(0.05)
         with log.open("w") as file:
             watcher = subprocess.Popen(
                 [sys.executable, "-m", "sweeps.spotwatch", "--endpoint", aws.endpoint,
