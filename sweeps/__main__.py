@@ -139,12 +139,13 @@ def run(
     ] = False,
 ) -> None:
     """Train what is missing, then write the report. Run it again to go on."""
-    with _extra("train"):
-        from sweeps.prepare import prepare, write_plan
+    # Read before anything heavy is imported: a refusal takes no time.
+    spec, submitted = load(spec_file, overrides or ())
     # What a scheduler sends before it takes the machine away.
     signal.signal(signal.SIGTERM, _interrupt)
+    with _extra("train"):
+        from sweeps.prepare import prepare, write_plan
     try:
-        spec, submitted = load(spec_file, overrides or ())
         tree = results_of(spec)
         with owned(tree.sweep(spec.name), _stop, _say):
             planned = prepare(spec, tree, _say)
