@@ -39,6 +39,10 @@ class Progress:
     elapsed_seconds: float
 
 
+class IncompleteStateError(FileNotFoundError):
+    """A state that another starts from is not complete, or is no more."""
+
+
 class DamagedCheckpointError(RuntimeError):
     """The final checkpoint of a complete state is not as it was written.
 
@@ -85,12 +89,12 @@ def final_step(state: StateDir, team: Workers) -> int:
     All ranks must call it.
 
     Raises:
-        FileNotFoundError: The state is not complete.
+        IncompleteStateError: The state is not complete.
         DamagedCheckpointError: That checkpoint is damaged; it was set aside.
     """
     status = state.read_status()
     if status is None or status.status is not StatusWord.COMPLETE:
-        raise FileNotFoundError(f"{state.path} is not a complete state")
+        raise IncompleteStateError(f"{state.path} is not a complete state")
     step = status.step
     seen = _marker_text(state, step)
     told = fault(state, step, team)

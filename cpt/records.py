@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from cpt.checkpoint_marker import NAME, Marker
+from cpt.room import room_for
 from cpt.seals import SEAL, sealed_text
 
 
@@ -430,7 +431,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file atomically: a reader sees the old content or the new, never a part."""
+    """Replaces a file atomically: a reader sees the old content or the new, never a part.
+
+    Raises:
+        NoRoomError: The disk is full.
+    """
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -438,11 +443,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     """The same, of a file that is no text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with room_for(path, len(content)), aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -494,9 +502,10 @@ def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow | DataRow | TaskRo
 
     Raises:
         ValueError: A number is NaN or infinite, which JSON lacks; no row is appended.
+        NoRoomError: The disk is full.
     """
     lines = "".join(_json(path, dataclasses.asdict(row)) + "\n" for row in rows)
-    with path.open("a+b") as file:
+    with room_for(path, len(lines)), path.open("a+b") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":

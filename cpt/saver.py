@@ -7,14 +7,16 @@ Weights and optimizer state are saved by parameter name, so another number of wo
 A folder without a marker is the remains of a kill and is written over.
 """
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 from cpt.checkpoint import Progress, tensors_of
@@ -23,6 +25,7 @@ from cpt.checkpoint_reading import quietly_alone
 from cpt.learner import Learner
 from cpt.parallel import Workers
 from cpt.records import StateDir
+from cpt.room import NoRoomError, room_for
 from cpt.seals import Digest, GrowingDigest, digest_file
 
 
@@ -91,13 +94,19 @@ class Saver:
         self, staged: dict[str, Any], progress: Progress, rows: Mapping[str, Digest]
     ) -> None:
         state, team = self._state, self._team
-        with quietly_alone():
-            dcp.save(
-                staged,
-                checkpoint_id=state.checkpoint(progress.step),
-                process_group=self._group,
-                no_dist=team.world_size == 1,
-            )
+        folder = state.checkpoint(progress.step)
+        try:
+            with room_for(folder, _size(staged)), quietly_alone(), _told_plainly():
+                dcp.save(
+                    staged,
+                    checkpoint_id=folder,
+                    process_group=self._group,
+                    no_dist=team.world_size == 1,
+                )
+        except NoRoomError:
+            # What is there of it would keep the room from the rows and the next try.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         # No rank returns before rank 0 has written the metadata.
         files = self._digests(progress.step)
         if team.is_first:
@@ -148,3 +157,23 @@ class Saver:
                 # The marker first: what a kill leaves of the rest is no checkpoint.
                 self._state.checkpoint_marker(old).unlink(missing_ok=True)
                 shutil.rmtree(self._state.checkpoint(old))
+
+
+def _size(staged: Any) -> int:
+    """Bytes of the tensors of a checkpoint."""
+    if isinstance(staged, dict):
+        return sum(map(_size, staged.values()))
+    if isinstance(staged, torch.Tensor):
+        return staged.nbytes
+    return 0
+
+
+@contextlib.contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Torch raises a BaseException of its own that holds what each rank raised."""
+    try:
+        yield
+    except CheckpointException as error:
+        raised = [cause for cause, _ in error.failures.values()]
+        # The one that says most of the machine.
+        raise min(raised, key=lambda cause: not isinstance(cause, OSError)) from error

@@ -67,7 +67,7 @@ def train(
         ValueError: There are more workers than sequences in a global batch, or a validation domain
             is shorter than a sequence.
         LeavingError: It was asked to leave; the updates done so far are saved.
-        FileNotFoundError: The parent or base state is not complete.
+        IncompleteStateError: The parent or base state is not complete.
         DamagedCheckpointError: The final checkpoint of the parent or base is damaged; it was set
             aside, and that state is to be trained again first.
         DivergedError: Recorded as failed; running it again fails at the same step.

@@ -38,6 +38,9 @@ from sweeps.store import find, results_of, set_aside, tree_of
 from sweeps.sweep_file import load
 from sweeps.words import counted
 
+MOST_ROUNDS = 10
+"""How often a run goes back to make anew what was found damaged; a disk may be beyond hope."""
+
 
 class Exit(enum.IntEnum):
     """Exit statuses, a contract with scripts and schedulers."""
@@ -148,13 +151,19 @@ def run(
     try:
         tree = results_of(spec)
         with owned(tree.sweep(spec.name), _stop, _say):
-            planned = prepare(spec, tree, _say)
-            write_plan(planned, submitted, tree)
-            status = _train(planned, tree, address, retry_failed=retry_failed)
+            for _ in range(MOST_ROUNDS):
+                planned = prepare(spec, tree, _say)
+                write_plan(planned, submitted, tree)
+                status = _train(planned, tree, address, retry_failed=retry_failed)
+                # What failed in this round is left alone in the next.
+                retry_failed = False
+                if status is not None:
+                    break
             _report(tree.sweep(spec.name))
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
-    if status is Exit.INTERRUPTED:
+    if status in (None, Exit.INTERRUPTED):
+        status = Exit.INTERRUPTED
         err.print("interrupted; the same command goes on where it stopped")
     raise typer.Exit(status)
 
@@ -280,8 +289,10 @@ def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:
     return measured_tariff(planned, say)
 
 
-def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:
-    """Trains the agenda and says what came of it."""
+def _train(
+    planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool
+) -> Exit | None:
+    """Trains the agenda and says what came of it; None: something has to be made anew first."""
     found = find(planned, tree)
     for name, one in found.items():
         if one.damage is not None:
@@ -305,10 +316,11 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
         out.print(f"nothing to train: {settled} of {counted(len(planned.states), 'state')}")
         return Exit.FAILED if todo.failed else Exit.DONE
     out.print(f"{counted(len(todo.todo), 'state')} to train, {settled} already")
-    return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
+    status = _launch(planned, tree, todo, address)
+    return Exit.FAILED if status is Exit.DONE and todo.failed else status
 
 
-def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit:
+def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress
@@ -327,6 +339,11 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         word = "failed" if name in outcome.failed else "interrupted"
         label = planned.states[name].config.label
         err.print(f"{word}: {label}: {reason}", markup=False, soft_wrap=True)
+    if outcome.damaged and not outcome.left:
+        for name, reason in outcome.damaged.items():
+            label = planned.states[name].config.label
+            err.print(f"damaged: {label} starts from: {reason}; made anew", soft_wrap=True)
+        return None
     interrupted = [name for name in outcome.unfinished if not _waits(todo, name, outcome.failed)]
     if interrupted:
         return Exit.INTERRUPTED

@@ -18,6 +18,7 @@ from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, PreemptionError
 
+from cpt.checkpoint import DamagedCheckpointError, IncompleteStateError
 from cpt.leaving import LeavingError
 from cpt.token_store import DamagedError, StoreError
 
@@ -89,7 +90,7 @@ def _kind(error: BaseException) -> Kind:
         return Kind.DIED  # a process, its node, or what another process held for it
     if isinstance(error, dist.DistError) or "gloo" in str(error):
         return Kind.PEER
-    if isinstance(error, DamagedError):
+    if isinstance(error, DamagedError | DamagedCheckpointError | IncompleteStateError):
         return Kind.DAMAGE
     if isinstance(error, StoreError):
         return Kind.SURROUNDINGS
@@ -107,7 +108,7 @@ def _sentence(error: BaseException) -> str:
             f"out of memory ({lines[0]}); lower micro_batch_size, set activation_checkpointing, or "
             "use more workers"
         )
-    if isinstance(error, LeavingError | StoreError) or _kind(error) is Kind.SURROUNDINGS:
+    if isinstance(error, LeavingError) or _kind(error) in (Kind.SURROUNDINGS, Kind.DAMAGE):
         return lines[-1]
     return f"{type(error).__name__}: {lines[-1]}"
 
