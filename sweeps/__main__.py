@@ -403,7 +403,7 @@ def _stop(reason: str) -> None:
 
 
 def _say(text: str) -> None:
-    out.print(text, markup=False)
+    out.print(text, markup=False, soft_wrap=True)
 
 
 def _silent(text: str) -> None:
