@@ -33,6 +33,10 @@ from typing import Any
 
 CHECKPOINTS_KEPT = 2
 """Of each state: the newest, and one before it should the newest be damaged."""
+MARKER = "complete.json"
+"""Names the files of a folder with their sizes and checksums; written last."""
+ELSEWHERE = "elsewhere.json"
+"""In a working copy, beside the marker of a checkpoint whose other files were not fetched."""
 
 
 class StatusWord(StrEnum):
@@ -222,6 +226,11 @@ class StateDir:
         return self.path / "tasks.jsonl"
 
     @property
+    def row_files(self) -> tuple[Path, ...]:
+        """All files of rows, whether they exist or not."""
+        return self.train_rows, self.eval_rows, self.data_rows, self.task_rows
+
+    @property
     def corpus(self) -> Path:
         """What the store of the first source says of itself; the store may lie elsewhere."""
         return self.path / "corpus.json"
@@ -237,7 +246,7 @@ class StateDir:
 
     def checkpoint_marker(self, step: int) -> Path:
         """Written last: a checkpoint without it is the remains of a kill."""
-        return self.checkpoint(step) / "complete.json"
+        return self.checkpoint(step) / MARKER
 
     def mark_checkpoint(self, step: int, content: Mapping[str, Any]) -> None:
         """Declares the checkpoint of a step whole, and whose it is."""
@@ -268,6 +277,10 @@ class StateDir:
             return (
                 f"{folder} is the checkpoint of {content.get('state')}, step {content.get('step')}"
             )
+        elsewhere = folder / ELSEWHERE
+        if elsewhere.exists():
+            fault: str | None = read_json(elsewhere)["fault"]
+            return fault
         for name, size in content.get("bytes", {}).items():
             file = folder / name
             if not file.is_file():
@@ -335,13 +348,16 @@ class ResultTree:
     """Paths below one `storage`.
 
     Attributes:
-        storage: A directory.
+        storage: A directory. Where the tree lies on object storage it is this machine's working
+            copy, which a `cpt.mirror.Mirror` fills and sends.
         token_storage: Directory or URI of the token stores; None: `<storage>/tokens`. They are
             opened through `cpt.token_library`.
+        remote: URI of the tree on object storage; None: `storage` itself is the tree.
     """
 
     storage: Path
     token_storage: str | None = None
+    remote: str | None = None
 
     def tokens(self, corpus_id: str) -> Path:
         """The token store of one corpus, where they lie below `storage`."""

@@ -1,0 +1,212 @@
+"""The mirror of a result tree on object storage; see `cpt.mirror`.
+
+In a working copy a checkpoint is fetched, with its marker placed last, or only noted: then its
+marker lies beside an `elsewhere.json` that says whether its files are whole over there. Small files
+are not fetched again while size and time agree; `status.json` always is, since both may agree
+though it changed.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cpt.mirror import Mirror
+from cpt.object_store import DamagedObjectError, Stored
+from cpt.records import (
+    CHECKPOINTS_KEPT,
+    ELSEWHERE,
+    MARKER,
+    ResultTree,
+    StateDir,
+    Status,
+    read_json,
+    write_json,
+)
+from cpt.token_store import sha256
+from cpt.tree_files import AT_ONCE, TreeFiles, agrees, each, place
+
+
+class ObjectMirror(Mirror):
+    """Between a tree's working copy and its URI."""
+
+    def __init__(self, tree: ResultTree) -> None:
+        assert tree.remote is not None
+        self._tree = tree
+        self._files = TreeFiles(tree.remote, tree.storage)
+        self._sent: dict[Path, tuple[int, int]] = {}
+
+    def send(self, *paths: Path) -> None:
+        """In the order in which they finish."""
+        self._files.send_small(paths)
+
+    def fetch(self, *paths: Path) -> None:
+        """Whatever is here."""
+        files = self._files
+        each(lambda path: place(path, files.whole(files.name(path))), paths, AT_ONCE)
+
+    def write_status(self, state: StateDir, status: Status) -> None:
+        """Between two fetches."""
+        with self._files.locked(state.path):
+            state.write_status(status)
+            self.send(state.status)
+
+    def fetch_state(self, state: StateDir, *, checkpoint: bool) -> tuple[str, ...]:
+        """A list of what is there, then each file that is not here yet."""
+        files = self._files
+        with files.locked(state.path):
+            for path in state.row_files:
+                self._sent.pop(path, None)
+            there = files.files(files.name(state.path))
+            small = {name for name in there if "/" not in name}
+            # Read before the rows that it speaks of, placed after them.
+            known = state.status.name in small
+            status = files.whole(files.name(state.status)) if known else None
+            for name in sorted(small - {state.status.name}):
+                files.fetch_changed(state.path / name, there[name])
+            faults = self._fetch_checkpoints(state, there, fetched=checkpoint)
+            place(state.status, status)
+            for path in state.path.glob("*"):
+                if path.is_file() and path.name[0] != "." and path.name not in small:
+                    path.unlink()
+        return faults
+
+    def fetch_states(self, state_ids: Iterable[str]) -> None:
+        """Several at once."""
+        wanted, known = set(state_ids), set[str]()
+        while wanted:
+            states = [self._tree.state(name) for name in sorted(wanted)]
+            each(lambda state: self.fetch_state(state, checkpoint=False), states, AT_ONCE)
+            known |= wanted
+            wanted = {base for state in states if (base := _base(state))} - known
+
+    def send_rows(self, state: StateDir) -> None:
+        """Files that did not change are left out."""
+        changed = {path: stamp for path in state.row_files if (stamp := self._unsent(path))}
+        self.send(*changed)
+        self._sent |= changed
+
+    def send_checkpoint(self, state: StateDir, step: int, names: Iterable[str]) -> None:
+        """Some at once."""
+        self._files.send_large([state.checkpoint(step) / name for name in names])
+
+    def mark_checkpoint(self, state: StateDir, step: int) -> None:
+        """A list of what is there tells which are old."""
+        self.send_rows(state)
+        self.send(state.checkpoint_marker(step))
+        there = self._files.files(self._files.name(state.checkpoints))
+        for old in _marked_steps(there)[:-CHECKPOINTS_KEPT]:
+            self.remove_checkpoint(state, old)
+
+    def remove_checkpoint(self, state: StateDir, step: int) -> None:
+        """Nothing happens where there is none."""
+        self._files.remove(self._files.name(state.checkpoint_marker(step)))
+        self._files.remove_folder(self._files.name(state.checkpoint(step)))
+
+    def send_folder(self, folder: Path) -> None:
+        """The marker is not written here."""
+        name = f"{self._files.name(folder)}/{MARKER}"
+        if self._files.read(name) is not None:
+            return
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+        self._files.send_large(paths)
+        written = {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths
+        }
+        content = json.dumps({"files": written}, indent=1).encode()
+        each(lambda name: self._files.write(name, content), [name], 1)
+
+    def fetch_folder(self, folder: Path) -> None:
+        """Made aside and renamed."""
+        with self._files.locked(folder):
+            if folder.exists():
+                return
+            partial = folder.with_name(f"{folder.name}.partial")
+            if self._files.fetch_marked(self._files.name(folder), partial):
+                (partial / MARKER).unlink()
+                partial.rename(folder)
+
+    def _unsent(self, path: Path) -> tuple[int, int] | None:
+        """Size and time of a file here; None where there is none, or where it was sent so."""
+        if not path.exists():
+            return None
+        here = path.stat()
+        stamp = here.st_size, here.st_mtime_ns
+        return None if self._sent.get(path) == stamp else stamp
+
+    def _fetch_checkpoints(
+        self, state: StateDir, there: Mapping[str, Stored], *, fetched: bool
+    ) -> tuple[str, ...]:
+        marked = _marked_steps(there)
+        kept = {state.checkpoint(step) for step in marked}
+        for folder in state.checkpoints.glob("step_*"):
+            if folder not in kept:  # what is not over there does not count
+                _remove(folder)
+        if fetched:
+            return self._fetch_newest(state, marked)
+        for step in marked:
+            self._note(state.checkpoint(step), there)
+        return ()
+
+    def _fetch_newest(self, state: StateDir, marked: Sequence[int]) -> tuple[str, ...]:
+        faults: list[str] = []
+        for step in reversed(marked):
+            folder = state.checkpoint(step)
+            try:
+                self._files.fetch_marked(self._files.name(folder), folder)
+                fault = state.checkpoint_fault(step)
+            except DamagedObjectError as error:
+                fault = str(error)
+            if fault is None:
+                break
+            faults.append(fault)
+            _remove(folder)
+        return tuple(faults)
+
+    def _note(self, folder: Path, there: Mapping[str, Stored]) -> None:
+        """The marker of a checkpoint, and whether the files it names are there, in their sizes."""
+        files, marker = self._files, folder / MARKER
+        below = f"{folder.parent.name}/{folder.name}"
+        stored = there[f"{below}/{MARKER}"]
+        here = marker.read_bytes() if marker.exists() else None
+        content = here if agrees(marker, stored) else files.whole(files.name(marker))
+        if content is None:  # removed meanwhile
+            _remove(folder)
+            return
+        if here == content and not (folder / ELSEWHERE).exists():
+            return  # fetched
+        sizes = {name: one.bytes for name, one in there.items()}
+        fault = None
+        try:
+            for name, written in files.named(files.name(folder), content).items():
+                shown = files.shown(files.name(folder / name))
+                size = sizes.get(f"{below}/{name}")
+                if size is None:
+                    fault = f"{shown} is missing"
+                elif size != written["bytes"]:
+                    fault = (
+                        f"{shown} has {size} bytes, not the {written['bytes']} that were written"
+                    )
+        except DamagedObjectError as error:
+            fault = str(error)
+        write_json(folder / ELSEWHERE, {"uri": files.shown(files.name(folder)), "fault": fault})
+        place(marker, content, stored.modified)
+
+
+def _marked_steps(there: Iterable[str]) -> list[int]:
+    """Steps whose checkpoint bears a marker, ascending, by names that end in `step_N/NAME`."""
+    folders = [name.split("/")[-2] for name in there if name.endswith(f"/{MARKER}")]
+    return sorted(int(folder.removeprefix("step_")) for folder in folders)
+
+
+def _remove(folder: Path) -> None:
+    (folder / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _base(state: StateDir) -> str | None:
+    try:
+        base: str | None = read_json(state.config).get("base")
+    except (FileNotFoundError, ValueError):
+        return None  # `sweeps.store` tells of damage
+    return base
