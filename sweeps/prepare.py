@@ -12,6 +12,7 @@ from typing import Any
 from cpt.builder import Stores, build
 from cpt.digests import Digests
 from cpt.hub_config import locate, read_model
+from cpt.mirror import Mirror
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
 from cpt.token_library import library
@@ -87,6 +88,7 @@ def take(checkpoint: str, tree: ResultTree, say: Callable[[str], None]) -> Taken
             for file in folder.iterdir():
                 if file.suffix in (".json", ".safetensors"):
                     shutil.copyfile(file, aside / file.name)
+    Mirror.of(tree).send_folder(copy)
     say(f"{checkpoint}: {model.family}, {model.num_parameters:,} parameters, weights {name}")
     return TakenModel(weights=name, model=model)
 

@@ -33,17 +33,15 @@ class Found:
 
 
 def tree_of(spec: SweepSpec) -> ResultTree:
-    """The result tree that a sweep plans from.
-
-    Where `storage` is a URI only the token stores lie there, and what else planning keeps on this
-    machine; `results_of` refuses it.
-    """
+    """The result tree of a sweep, as whoever plans and reads sees it."""
     if is_remote(spec.storage):
-        return ResultTree(
-            cache_of(spec.storage) / "results",
-            _token_storage(spec) or below(spec.storage, "tokens"),
-        )
+        return remote_tree(spec.storage, _token_storage(spec))
     return ResultTree(Path(spec.storage).expanduser().resolve(), _token_storage(spec))
+
+
+def remote_tree(uri: str, token_storage: str | None = None) -> ResultTree:
+    """The result tree at a URI: its working copy for whoever plans and reads."""
+    return ResultTree(cache_of(uri) / "results", token_storage or below(uri, "tokens"), uri)
 
 
 def results_of(spec: SweepSpec) -> ResultTree:

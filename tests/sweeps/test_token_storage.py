@@ -52,15 +52,6 @@ def test_states_on_object_storage_are_refused(spec_of) -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["run", "status", "report"])
-def test_no_command_that_reads_or_writes_states_takes_a_uri(rewarm, sweep, folder, command) -> None:
-    sweep(storage="s3://bucket/results")
-    refused = rewarm(command, "sweep.yaml")
-    assert refused.returncode == REFUSED
-    assert refused.stderr.startswith("refused: storage: got 's3://bucket/results'; states and")
-    assert refused.stderr.count("\n") == 1
-
-
 def test_a_bucket_that_does_not_exist_is_refused_before_anything_is_packed(
     s3, rewarm, sweep, tmp_path
 ) -> None:
