@@ -26,13 +26,17 @@ class Workers:
         """The rank that writes rows."""
         return self.rank == 0
 
-    def mean(self, value: torch.Tensor) -> float:
-        """The mean of a scalar over all ranks."""
-        if self.world_size > 1:
-            value = value.clone()
-            dist.all_reduce(value)
-            value /= self.world_size
-        return float(value)
+    def mean(self, value: torch.Tensor, *, flag: bool = False) -> tuple[float, bool]:
+        """The mean of a scalar over all ranks, and whether any of them raised the flag.
+
+        One collective for both, so that asking each other costs an update nothing.
+        """
+        if self.world_size == 1:
+            return float(value), flag
+        both = torch.stack([value, torch.full_like(value, flag)])
+        dist.all_reduce(both)
+        total, flags = both.tolist()
+        return total / self.world_size, flags > 0
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """The elementwise sum over all ranks."""

@@ -19,6 +19,7 @@ from cpt.config import RunConfig
 from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
 from cpt.learner import Learner
+from cpt.leaving import Leave, LeavingError
 from cpt.model import initial_weights
 from cpt.parallel import Workers, workers
 from cpt.parsing import parse
@@ -44,7 +45,12 @@ class DivergedError(ArithmeticError):
 OnEvaluation = Callable[[Sequence[EvalRow]], None]
 
 
-def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | None = None) -> None:
+def train(
+    config: RunConfig,
+    tree: ResultTree,
+    on_evaluation: OnEvaluation | None = None,
+    leave: Leave | None = None,
+) -> None:
     """Trains a state to its end, from wherever it stands.
 
     All workers of the process group call it. Rank 0 writes.
@@ -53,10 +59,12 @@ def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | Non
         config: What determines the state.
         tree: Holds the token stores, the parent and base states and, afterwards, this state.
         on_evaluation: Called on every rank with the rows of each evaluation, once they are written.
+        leave: Looked at after each update; it is enough that one rank is asked.
 
     Raises:
-        ValueError: The global batch cannot be divided among the workers, or a validation domain
+        ValueError: There are more workers than sequences in a global batch, or a validation domain
             is shorter than a sequence.
+        LeavingError: It was asked to leave; the updates done so far are saved.
         FileNotFoundError: The parent or base state is not complete.
         DivergedError: Recorded as failed; running it again fails at the same step.
     """
@@ -65,11 +73,11 @@ def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | Non
     if status is not None and status.status is StatusWord.COMPLETE:
         return
     with workers() as team:
-        _check_divisible(config, team)
+        _check_workers(config, team)
         config = _as_recorded(config, state)
         if team.is_first:
             write_json(state.config, config.model_dump(mode="json"))
-        run = _Run(config, tree, state, team, on_evaluation)
+        run = _Run(config, tree, state, team, on_evaluation, leave or Leave())
         try:
             with run.saver:
                 run.to_the_end()
@@ -121,9 +129,11 @@ class _Run:
         state: StateDir,
         team: Workers,
         on_evaluation: OnEvaluation | None,
+        leave: Leave,
     ) -> None:
         self.config, self.state, self.team = config, state, team
         self.on_evaluation = on_evaluation
+        self.leave, self.is_leaving = leave, False
         self.stream = TrainingStream(config, tree)
         if team.is_first:
             write_json(state.corpus, self.stream.stores[0].meta.model_dump(mode="json"))
@@ -164,14 +174,14 @@ class _Run:
             if self.step in self.tally.steps and fresh and self.team.is_first:
                 append_rows(self.state.data_rows, self.tally.rows(self.step))
             last = self.step == config.end_step
-            if (
-                fresh
-                and self.step > 0
-                and (last or self.step % config.checkpoint_interval_steps == 0)
-            ):
+            is_due = self.step % config.checkpoint_interval_steps == 0
+            if fresh and self.step > 0 and (last or is_due or self.is_leaving):
                 self._save()
             if last:
                 break
+            if self.is_leaving:
+                self.saver.wait()
+                raise LeavingError(self.step, self.leave.reason or "another worker was asked to")
             self._update()
         self.saver.wait()
         self._write_status(StatusWord.COMPLETE)
@@ -181,12 +191,14 @@ class _Run:
         began = time.perf_counter()
         config = self.config
         lr = schedules.lr(self.pieces, self.step)
-        loss = self.learner.backward(self.batch if self.batch is not None else self._read())
+        batch = self.batch if self.batch is not None else self._read()
+        loss = self.learner.backward(batch, weight=self._weight(batch), rounds=self.rounds)
         grad_norm = self.learner.step(lr)
         self.step += 1
         self.batch = self._read() if self.step < config.end_step else None
         # The first to wait for the device: the update and the next batch are on their way by now.
-        loss_mean, norm = self.team.mean(loss), float(grad_norm)
+        loss_mean, self.is_leaving = self.team.mean(loss, flag=self.leave.is_asked)
+        norm = float(grad_norm)
         if not (math.isfinite(loss_mean) and math.isfinite(norm)):
             raise DivergedError(
                 f"the loss is {loss_mean} and the gradient norm {norm} at step {self.step} "
@@ -205,6 +217,16 @@ class _Run:
         if self.team.device.type == "cuda":
             batch = batch.pin_memory()
         return batch.to(self.team.device, non_blocking=True)
+
+    def _weight(self, batch: torch.Tensor) -> float:
+        """Of this rank's part of a global batch, whose mean is taken over the ranks."""
+        return len(batch) * self.team.world_size / self.config.global_batch_size
+
+    @property
+    def rounds(self) -> int:
+        """Micro-batches of the rank that reads most."""
+        most = -(-self.config.global_batch_size // self.team.world_size)
+        return -(-most // (self.config.micro_batch_size or most))
 
     def _log(self, lr: float, loss: float, grad_norm: float) -> None:
         rate = self.updates * self.config.tokens_per_step / self.update_seconds
@@ -259,9 +281,9 @@ def _checkpoint_to_go_on_from(
     return base, checkpoint.last_step(base)
 
 
-def _check_divisible(config: RunConfig, team: Workers) -> None:
-    if config.global_batch_size % team.world_size:
+def _check_workers(config: RunConfig, team: Workers) -> None:
+    if team.world_size > config.global_batch_size:
         raise ValueError(
-            f"global_batch_size: got {config.global_batch_size}; must be a multiple of the "
+            f"global_batch_size: got {config.global_batch_size}; must be at least the "
             f"{team.world_size} workers"
         )

@@ -315,16 +315,17 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         with launch.cluster(address, planned.spec.resources) as slots:
             out.print(f"Ray is up: {counted(slots, 'state')} at a time")
             with progress.shown(todo, tree, out):
-                outcome = launch.run(planned, todo, tree)
+                outcome = launch.run(planned, todo, tree, _say)
     except launch.ClusterError as error:
         raise ConfigError([f"resources: {error}"]) from error
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    for name, reason in outcome.failed.items():
-        err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
+    for name, reason in {**outcome.failed, **outcome.hindered}.items():
+        word = "failed" if name in outcome.failed else "interrupted"
+        label = planned.states[name].config.label
+        err.print(f"{word}: {label}: {reason}", markup=False, soft_wrap=True)
     interrupted = [name for name in outcome.unfinished if not _waits(todo, name, outcome.failed)]
     if interrupted:
-        err.print(f"{counted(len(interrupted), 'state')} lost their machine")
         return Exit.INTERRUPTED
     out.print(f"trained in {progress.duration(time.monotonic() - began)}")
     return Exit.FAILED if outcome.failed else Exit.DONE

@@ -162,7 +162,7 @@ def _cost(plan: Plan, tariff: Tariff, work: Work, beyond: int, longest: Work) ->
         worker_hours=hours,
         longest_path_hours=None
         if speed is None
-        else longest.worker_hours(speed) / plan.spec.resources.workers,
+        else longest.worker_hours(speed) / plan.spec.resources.most_workers,
         money=None if hours is None or price is None else hours * price,
     )
 

@@ -18,16 +18,7 @@ def spec_faults(spec: SweepSpec) -> Iterator[str]:
     yield from _dataset_faults(spec)
     yield from _tokenizer_faults(spec)
     yield from _budget_faults(spec)
-    if spec.global_batch_size % spec.resources.workers:
-        yield (
-            f"global_batch_size: got {spec.global_batch_size}; must be a multiple of "
-            f"resources.workers, {spec.resources.workers}."
-        )
-    if spec.resources.workers % spec.resources.replicas:
-        yield (
-            f"resources.replicas: got {spec.resources.replicas}; must divide resources.workers, "
-            f"{spec.resources.workers}."
-        )
+    yield from _resource_faults(spec)
     yield from _design_faults(spec)
     yield from _axis_faults(spec, "axes", spec.axes)
     for number, stage in enumerate(spec.stages):
@@ -54,6 +45,33 @@ def _model_faults(spec: SweepSpec) -> Iterator[str]:
             why = "later stages share replay between data sets in proportion to it"
         if why is not None:
             yield f"upstream.token_budget is missing; {why}: say how many the checkpoint saw."
+
+
+def _resource_faults(spec: SweepSpec) -> Iterator[str]:
+    resources, batch = spec.resources, spec.global_batch_size
+    if isinstance(resources.workers, tuple):
+        # Shares of a batch that differ by one sequence are exact, but leave workers waiting.
+        if batch < resources.most_workers:
+            yield (
+                f"global_batch_size: got {batch}; must be at least {resources.most_workers}, the "
+                "most that resources.workers allows: a worker trains on whole sequences."
+            )
+        if resources.replicas > 1:
+            yield (
+                f"resources.replicas: got {resources.replicas}; must be 1 where resources.workers "
+                "is a range, which it may not divide; name one number of workers."
+            )
+        return
+    if batch % resources.workers:
+        yield (
+            f"global_batch_size: got {batch}; must be a multiple of resources.workers, "
+            f"{resources.workers}."
+        )
+    if resources.workers % resources.replicas:
+        yield (
+            f"resources.replicas: got {resources.replicas}; must divide resources.workers, "
+            f"{resources.workers}."
+        )
 
 
 def _dataset_faults(spec: SweepSpec) -> Iterator[str]:

@@ -212,20 +212,47 @@ class Replay(Frozen):
 Stopping = Annotated[NoStopping | AshaStopping, Field(discriminator="type")]
 
 
+def _least_to_most(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        raise ValueError("must be [least, most], the smaller number first")
+    return value
+
+
+Workers = Annotated[
+    Annotated[Count, Tag("one")]
+    | Annotated[tuple[Count, Count], AfterValidator(_least_to_most), Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
 class Resources(Frozen):
     """What one state is trained on; recorded, never part of its identity.
 
     Attributes:
-        workers: Processes that train one state together.
+        workers: Processes that train one state together; `[least, most]`: as many as there is room
+            for when an attempt begins.
         replicas: Groups of workers that each hold the whole model, sharded inside a group.
         cpus_per_worker: Threads.
         gpus_per_worker: Of Ray's; a share of one lets several workers use it.
+        max_failures: How often in a row, without a new checkpoint between, an attempt at a state
+            may die before the state is given up. A machine taken away with notice does not count.
     """
 
-    workers: Count = 1
+    workers: Workers = 1
     replicas: Count = 1
     cpus_per_worker: Count = 1
     gpus_per_worker: NotNegative = 0.0
+    max_failures: CountOrZero = 3
+
+    @property
+    def least_workers(self) -> int:
+        """Without so many no attempt begins."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """What an attempt has at most."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class Cost(Frozen):

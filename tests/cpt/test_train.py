@@ -472,14 +472,14 @@ def test_divergence_is_recorded_with_its_step(tiny) -> None:
 
 
 def test_a_batch_that_workers_cannot_share_is_refused() -> None:
-    from cpt.train import _check_divisible
+    from cpt.train import _check_workers
 
     class Config:
         global_batch_size = 4
 
-    team = Workers(rank=0, world_size=3, device=torch.device("cpu"))
-    with pytest.raises(ValueError, match="global_batch_size: got 4; must be a multiple of the 3"):
-        _check_divisible(Config(), team)  # type: ignore[arg-type]
+    team = Workers(rank=0, world_size=5, device=torch.device("cpu"))
+    with pytest.raises(ValueError, match="global_batch_size: got 4; must be at least the 5"):
+        _check_workers(Config(), team)  # type: ignore[arg-type]
 
 
 def test_a_configuration_under_another_id_is_refused(tiny) -> None:
