@@ -28,7 +28,6 @@ from sweeps import show
 from sweeps.agenda import Agenda, agenda
 from sweeps.cost import Tariff, costs, given_tariff
 from sweeps.declared import declared_plan
-from sweeps.places import SweepPlace, fetch_whole, place_of, state_at, sweep_at
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
@@ -36,6 +35,7 @@ from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
 from sweeps.store import find, results_of, set_aside, tree_of
 from sweeps.sweep_file import load
+from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of
 from sweeps.words import counted
 
 
@@ -152,7 +152,7 @@ def run(
         planned = prepare(spec, tree, _say)
         write_plan(planned, submitted, tree)
         status = _train(planned, tree, address, retry_failed=retry_failed)
-        _report(SweepPlace(tree, tree.sweep(spec.name)))
+        _report(SweepTarget(tree, tree.sweep(spec.name)))
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
     if status is Exit.INTERRUPTED:
@@ -221,8 +221,8 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
 ) -> None:
     """Score complete states on downstream tasks; the report shows the scores."""
-    place = place_of(target)
-    states = states_to_score(place.sweep) if isinstance(place, SweepPlace) else [place.state]
+    found = target_of(target)
+    states = states_to_score(found.sweep) if isinstance(found, SweepTarget) else [found.state]
     if not states:
         raise ConfigError([f"{target} has no complete state yet; only those can be scored."])
     # Imported here: the harness and torch take seconds, and no other command needs them.
@@ -246,11 +246,11 @@ def evaluate(
         for number, state in enumerate(states, 1):
             count = f"{number} of {len(states)}: " if len(states) > 1 else ""
             _say(f"{count}{state.path.name}")
-            fetch_whole(place.tree, state)
+            fetch_whole(found.tree, state)
             out.print(score_table(suite.score(state)))
-            Mirror.of(place.tree).send(state.task_rows)
-    if isinstance(place, SweepPlace):
-        _report(place)
+            Mirror.of(found.tree).send(state.task_rows)
+    if isinstance(found, SweepTarget):
+        _report(found)
     else:
         _say(f"written to {states[0].task_rows}; rewarm report shows them")
 
@@ -354,11 +354,11 @@ def _extra(name: str) -> Iterator[None]:
         ) from error
 
 
-def _report(place: SweepPlace) -> None:
+def _report(target: SweepTarget) -> None:
     from analysis.report import write_report
 
-    path = write_report(place.sweep.path)
-    place.send_report()
+    path = write_report(target.sweep.path)
+    target.send_report()
     out.print(f"report: {path}", markup=False, soft_wrap=True)
 
 

@@ -12,10 +12,10 @@ from cpt.parsing import ConfigError
 from cpt.records import ResultTree, Status, StatusWord, read_json, write_json
 from cpt.train import train
 from sweeps.__main__ import app
-from sweeps.places import place_of, state_at, sweep_at
 from sweeps.prepare import prepare, write_plan
 from sweeps.store import tree_of
 from sweeps.sweep_file import load
+from sweeps.targets import state_at, sweep_at, target_of
 
 
 def rewarm(*arguments: str) -> Result:
@@ -128,7 +128,7 @@ def test_what_changed_there_is_seen(uri, near) -> None:
     ],
 )
 def test_what_is_no_place_is_refused(target: str, fault: str) -> None:
-    for command in (place_of, sweep_at, state_at):
+    for command in (target_of, sweep_at, state_at):
         with pytest.raises(ConfigError) as refusal:
             command(target)
         assert refusal.value.faults[0].startswith(fault)

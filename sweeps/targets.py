@@ -17,7 +17,7 @@ from sweeps.sweep_file import load
 
 
 @dataclass(frozen=True)
-class SweepPlace:
+class SweepTarget:
     """A sweep that was started, and the tree that holds its states."""
 
     tree: ResultTree
@@ -33,14 +33,14 @@ class SweepPlace:
 
 
 @dataclass(frozen=True)
-class StatePlace:
+class StateTarget:
     """A state, and the tree that holds it."""
 
     tree: ResultTree
     state: StateDir
 
 
-def place_of(target: str) -> SweepPlace | StatePlace:
+def target_of(target: str) -> SweepTarget | StateTarget:
     """A sweep's file, folder or URI, or a state's folder or URI.
 
     Raises:
@@ -58,7 +58,7 @@ def place_of(target: str) -> SweepPlace | StatePlace:
     return sweep_at(target)
 
 
-def sweep_at(target: str) -> SweepPlace:
+def sweep_at(target: str) -> SweepTarget:
     """A sweep by its file, folder or URI; rows and statuses of its states are fetched.
 
     Raises:
@@ -82,10 +82,10 @@ def sweep_at(target: str) -> SweepPlace:
         raise ConfigError(
             [f"{_told(tree, sweep.plan)} does not exist; start the sweep with: rewarm run SPEC."]
         )
-    return SweepPlace(tree, sweep)
+    return SweepTarget(tree, sweep)
 
 
-def state_at(target: str) -> StatePlace:
+def state_at(target: str) -> StateTarget:
     """A state by its folder or URI; its last checkpoint is fetched.
 
     Raises:
@@ -94,7 +94,7 @@ def state_at(target: str) -> StatePlace:
     """
     if not is_remote(target):
         state = StateDir(Path(target).resolve())
-        return StatePlace(ResultTree(state.path.parent.parent), state)
+        return StateTarget(ResultTree(state.path.parent.parent), state)
     tree, kind, name = _split(target)
     if kind != "states":
         raise ConfigError([_no_place(target, "states/ID")])
@@ -104,7 +104,7 @@ def state_at(target: str) -> StatePlace:
         raise ConfigError(
             [f"{shown_uri(target)} is no state; rewarm status lists those of a sweep."]
         )
-    return StatePlace(tree, state)
+    return StateTarget(tree, state)
 
 
 def fetch_sweep(tree: ResultTree, sweep: SweepDir) -> None:
