@@ -16,7 +16,7 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 
-from cpt.records import ResultTree, StateDir, Status
+from cpt.records import ResultTree, StateDir, Status, set_aside
 
 
 class Mirror:
@@ -53,15 +53,18 @@ class Mirror:
         """
         state.write_status(status)
 
-    def fetch_state(self, state: StateDir, *, checkpoint: bool) -> tuple[str, ...]:
+    def fetch_state(
+        self, state: StateDir, *, checkpoint: bool, repair: bool = False
+    ) -> tuple[str, ...]:
         """Makes the local folder of a state what is stored.
 
         One fetch at a time per copy and state; what is here already is not fetched again.
 
         Args:
             state: Of the tree.
-            checkpoint: Whether to fetch the newest checkpoint that is whole; else it is only noted
-                which there are.
+            checkpoint: Whether to fetch the newest checkpoint that is whole, and no other; else it
+                is only noted which there are.
+            repair: Whether a checkpoint that is found damaged is set aside over there.
 
         Returns:
             A sentence for each newer checkpoint that was found damaged.
@@ -71,10 +74,12 @@ class Mirror:
         """
         return ()
 
-    def fetch_states(self, state_ids: Iterable[str]) -> None:
-        """Makes the folders of states, and of those they were trained from, what is stored.
+    def fetch_states(self, state_ids: Iterable[str], *, bases: bool = False) -> None:
+        """Makes the folders of states what is stored; checkpoints are only noted.
 
-        Checkpoints are only noted.
+        Args:
+            state_ids: Which.
+            bases: Whether to fetch the states too that they were trained from.
 
         Raises:
             StoreError: A file cannot be read, or there is no room.
@@ -94,8 +99,10 @@ class Mirror:
             StoreError: One cannot be written.
         """
 
-    def mark_checkpoint(self, state: StateDir, step: int) -> None:
-        """Sends the rows of a state, then the marker of a checkpoint; then old ones are removed.
+    def mark_checkpoint(self, state: StateDir, step: int, kept: int) -> None:
+        """Sends the rows of a state, then the marker of a checkpoint.
+
+        Then all but the newest `kept` checkpoints are removed over there.
 
         Raises:
             StoreError: It cannot be written.
@@ -107,6 +114,20 @@ class Mirror:
         Raises:
             StoreError: It cannot be removed.
         """
+
+    def release(self, state: StateDir) -> None:
+        """Removes the checkpoints of a state here, where they lie over there."""
+
+    def set_aside(self, folder: Path) -> str:
+        """Renames a damaged folder to its name and `.damaged-1`, here and there.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            StoreError: It cannot be copied, or removed.
+        """
+        return str(set_aside(folder))
 
     def send_folder(self, folder: Path) -> None:
         """Sends a folder of files that never change, with a marker, unless it is there.

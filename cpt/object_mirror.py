@@ -7,14 +7,15 @@ though it changed.
 """
 
 import json
+import re
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cpt.mirror import Mirror
 from cpt.object_store import DamagedObjectError, Stored
 from cpt.records import (
-    CHECKPOINTS_KEPT,
     ELSEWHERE,
     MARKER,
     ResultTree,
@@ -35,6 +36,7 @@ class ObjectMirror(Mirror):
         self._tree = tree
         self._files = TreeFiles(tree.remote, tree.storage)
         self._sent: dict[Path, tuple[int, int]] = {}
+        self._sending = threading.Lock()
 
     def send(self, *paths: Path) -> None:
         """In the order in which they finish."""
@@ -51,7 +53,9 @@ class ObjectMirror(Mirror):
             state.write_status(status)
             self.send(state.status)
 
-    def fetch_state(self, state: StateDir, *, checkpoint: bool) -> tuple[str, ...]:
+    def fetch_state(
+        self, state: StateDir, *, checkpoint: bool, repair: bool = False
+    ) -> tuple[str, ...]:
         """A list of what is there, then each file that is not here yet."""
         files = self._files
         with files.locked(state.path):
@@ -64,44 +68,66 @@ class ObjectMirror(Mirror):
             status = files.whole(files.name(state.status)) if known else None
             for name in sorted(small - {state.status.name}):
                 files.fetch_changed(state.path / name, there[name])
-            faults = self._fetch_checkpoints(state, there, fetched=checkpoint)
-            place(state.status, status)
             for path in state.path.glob("*"):
-                if path.is_file() and path.name[0] != "." and path.name not in small:
+                others = {*small, state.status.name}
+                if path.is_file() and path.name[0] != "." and path.name not in others:
                     path.unlink()
+            marked = _marked_steps(there)
+            kept = {state.checkpoint(step) for step in marked}
+            for folder in state.checkpoints.glob("step_*"):
+                if folder not in kept:  # what is not over there does not count
+                    _remove(folder)
+            faults: tuple[str, ...] = ()
+            if checkpoint:
+                faults = self._fetch_newest(state, marked, repair=repair)
+            else:
+                for step in marked:
+                    self._note(state.checkpoint(step), there)
+            place(state.status, status)
         return faults
 
-    def fetch_states(self, state_ids: Iterable[str]) -> None:
+    def fetch_states(self, state_ids: Iterable[str], *, bases: bool = False) -> None:
         """Several at once."""
         wanted, known = set(state_ids), set[str]()
         while wanted:
             states = [self._tree.state(name) for name in sorted(wanted)]
             each(lambda state: self.fetch_state(state, checkpoint=False), states, AT_ONCE)
             known |= wanted
-            wanted = {base for state in states if (base := _base(state))} - known
+            wanted = {base for state in states if bases and (base := _base(state))} - known
 
     def send_rows(self, state: StateDir) -> None:
         """Files that did not change are left out."""
-        changed = {path: stamp for path in state.row_files if (stamp := self._unsent(path))}
-        self.send(*changed)
-        self._sent |= changed
+        with self._sending:  # lest one that read fewer rows is the later one to write them
+            changed = {path: stamp for path in state.row_files if (stamp := self._unsent(path))}
+            self.send(*changed)
+            self._sent |= changed
 
     def send_checkpoint(self, state: StateDir, step: int, names: Iterable[str]) -> None:
         """Some at once."""
         self._files.send_large([state.checkpoint(step) / name for name in names])
 
-    def mark_checkpoint(self, state: StateDir, step: int) -> None:
+    def mark_checkpoint(self, state: StateDir, step: int, kept: int) -> None:
         """A list of what is there tells which are old."""
         self.send_rows(state)
         self.send(state.checkpoint_marker(step))
         there = self._files.files(self._files.name(state.checkpoints))
-        for old in _marked_steps(there)[:-CHECKPOINTS_KEPT]:
+        for old in _marked_steps(there)[:-kept]:
             self.remove_checkpoint(state, old)
 
     def remove_checkpoint(self, state: StateDir, step: int) -> None:
         """Nothing happens where there is none."""
-        self._files.remove(self._files.name(state.checkpoint_marker(step)))
-        self._files.remove_folder(self._files.name(state.checkpoint(step)))
+        self._remove_folder(self._files.name(state.checkpoint(step)))
+
+    def release(self, state: StateDir) -> None:
+        """Before its status says complete: whoever goes on from it fetches them later."""
+        with self._files.locked(state.path):
+            for folder in state.checkpoints.glob("step_*"):
+                _remove(folder)
+
+    def set_aside(self, folder: Path) -> str:
+        """Copied over there, then removed."""
+        with self._files.locked(folder):
+            return self._set_aside(folder)
 
     def send_folder(self, folder: Path) -> None:
         """The marker is not written here."""
@@ -134,34 +160,47 @@ class ObjectMirror(Mirror):
         stamp = here.st_size, here.st_mtime_ns
         return None if self._sent.get(path) == stamp else stamp
 
-    def _fetch_checkpoints(
-        self, state: StateDir, there: Mapping[str, Stored], *, fetched: bool
+    def _fetch_newest(
+        self, state: StateDir, marked: Sequence[int], *, repair: bool
     ) -> tuple[str, ...]:
-        marked = _marked_steps(there)
-        kept = {state.checkpoint(step) for step in marked}
-        for folder in state.checkpoints.glob("step_*"):
-            if folder not in kept:  # what is not over there does not count
-                _remove(folder)
-        if fetched:
-            return self._fetch_newest(state, marked)
-        for step in marked:
-            self._note(state.checkpoint(step), there)
-        return ()
-
-    def _fetch_newest(self, state: StateDir, marked: Sequence[int]) -> tuple[str, ...]:
         faults: list[str] = []
+        found = False
         for step in reversed(marked):
             folder = state.checkpoint(step)
+            if found:  # not fetched, or an older one; over there it is if it is needed
+                _remove(folder)
+                continue
             try:
                 self._files.fetch_marked(self._files.name(folder), folder)
                 fault = state.checkpoint_fault(step)
             except DamagedObjectError as error:
                 fault = str(error)
             if fault is None:
-                break
-            faults.append(fault)
+                found = True
+                continue
+            if repair:
+                fault += f"; set aside as {self._set_aside(folder)}"
             _remove(folder)
+            faults.append(fault)
         return tuple(faults)
+
+    def _set_aside(self, folder: Path) -> str:
+        files, name, number = self._files, self._files.name(folder), 1
+        while files.files(aside := f"{name}.damaged-{number}"):
+            number += 1
+        each(lambda one: files.copy(f"{name}/{one}", f"{aside}/{one}"), files.files(name), AT_ONCE)
+        self._remove_folder(name)
+        shutil.rmtree(folder, ignore_errors=True)
+        return files.shown(aside)
+
+    def _remove_folder(self, name: str) -> None:
+        """Markers first: what a kill leaves of the rest is no checkpoint."""
+        there = self._files.files(name)
+        for one in there:
+            if one.rpartition("/")[2] == MARKER:
+                self._files.remove(f"{name}/{one}")
+        if there:
+            self._files.remove_folder(name)
 
     def _note(self, folder: Path, there: Mapping[str, Stored]) -> None:
         """The marker of a checkpoint, and whether the files it names are there, in their sizes."""
@@ -195,8 +234,8 @@ class ObjectMirror(Mirror):
 
 def _marked_steps(there: Iterable[str]) -> list[int]:
     """Steps whose checkpoint bears a marker, ascending, by names that end in `step_N/NAME`."""
-    folders = [name.split("/")[-2] for name in there if name.endswith(f"/{MARKER}")]
-    return sorted(int(folder.removeprefix("step_")) for folder in folders)
+    found = (re.search(rf"(?:^|/)step_(\d+)/{re.escape(MARKER)}$", name) for name in there)
+    return sorted(int(marker[1]) for marker in found if marker)
 
 
 def _remove(folder: Path) -> None:

@@ -416,6 +416,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, _json(path, content, indent=1) + "\n")
 
 
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file or folder, to its name and `.damaged-1`; returns the new path."""
+    return path.rename(name_aside(path))
+
+
+def name_aside(path: Path) -> Path:
+    """The first name of the kind `NAME.damaged-1` that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return aside
+
+
 def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow | DataRow | TaskRow]) -> None:
     """Appends rows as JSON lines in one write, after healing a line cut off by a kill.
 

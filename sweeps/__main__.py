@@ -33,7 +33,7 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, results_of, set_aside, tree_of
+from sweeps.store import find, tree_of
 from sweeps.sweep_file import load
 from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of
 from sweeps.words import counted
@@ -123,9 +123,7 @@ def plan(
             "provisional, since they follow from what the packed data hold"
         )
         return
-    tree = tree_of(spec)
-    Mirror.of(tree).fetch_states(planned.states)
-    for line in show.existing(planned, tree):
+    for line in show.existing(planned, tree_of(spec)):
         _say(line)
 
 
@@ -148,7 +146,7 @@ def run(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         spec, submitted = load(spec_file, overrides or ())
-        tree = results_of(spec)
+        tree = tree_of(spec)
         planned = prepare(spec, tree, _say)
         write_plan(planned, submitted, tree)
         status = _train(planned, tree, address, retry_failed=retry_failed)
@@ -282,7 +280,7 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
     found = find(planned, tree)
     for name, one in found.items():
         if one.damage is not None:
-            aside = set_aside(tree.state(name))
+            aside = Mirror.of(tree).set_aside(tree.state(name).path)
             err.print(
                 f"damaged: {planned.states[name].config.label}: {one.damage}; moved to {aside} and "
                 "trained again",

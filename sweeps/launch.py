@@ -38,6 +38,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from cpt.leaving import Leave
+from cpt.mirror import Mirror
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda, settled_states
 from sweeps.answers import Answers
@@ -45,6 +46,7 @@ from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
 from sweeps.failures import failure
+from sweeps.following import followed
 from sweeps.notices import tell_to_leave
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
@@ -145,12 +147,11 @@ def run(
         answers = Answers(scratch.name) if resources.most_workers > 1 else None
         scheduler = _primed(plan, stopping, compared, tree, answers)
     endings = _Endings(attempts, leave)
+    searcher = StateSearcher(todo.todo, tree, resources, str(scratch), compared, attempts, leave)
     tuner = tune.Tuner(
         tune.with_resources(listening(trainable), trial_resources(resources)),
         tune_config=tune.TuneConfig(
-            search_alg=StateSearcher(
-                todo.todo, tree, resources, str(scratch), compared, attempts, leave
-            ),
+            search_alg=searcher,
             scheduler=scheduler,
             num_samples=-1,
             # An ended group leaves its driver waiting for it: that process cannot be reused.
@@ -166,7 +167,7 @@ def run(
         ),
     )
     try:
-        with _leaving(leave, scratch.name, say):
+        with _leaving(leave, scratch.name, say), followed(tree, lambda: searcher.running):
             tuner.fit()
             left = leave.is_asked
     finally:
@@ -241,6 +242,7 @@ def _outcome(
     plan: Plan, todo: Agenda, tree: ResultTree, attempts: Attempts, *, left: bool
 ) -> Outcome:
     names = [task.state.id for task in todo.todo]
+    Mirror.of(tree).fetch_states(names)
     statuses = {name: tree.state(name).read_status() for name in names}
     settled = settled_states(plan, statuses)
     outcome = Outcome(hindered=attempts.surroundings, damaged=attempts.damaged, left=left)

@@ -108,6 +108,7 @@ def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
     content = plan_json(plan, costs(plan, given_tariff(plan.spec)))
     write_text(sweep.spec, submitted)
     write_json(sweep.plan, content | {"environment": environment()})
+    Mirror.of(tree).send(sweep.spec, sweep.plan)
 
 
 def environment() -> dict[str, Any]:

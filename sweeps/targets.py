@@ -116,7 +116,8 @@ def fetch_sweep(tree: ResultTree, sweep: SweepDir) -> None:
     mirror = Mirror.of(tree)
     mirror.fetch(sweep.spec, sweep.plan)
     if tree.remote is not None and sweep.plan.is_file():
-        mirror.fetch_states(planned["state"] for planned in read_json(sweep.plan)["states"])
+        planned = [state["state"] for state in read_json(sweep.plan)["states"]]
+        mirror.fetch_states(planned, bases=True)
 
 
 def fetch_whole(tree: ResultTree, state: StateDir) -> None:

@@ -86,7 +86,7 @@ def send_state(mirror: Mirror, state: StateDir, *steps: int) -> None:
     for step in steps:
         names = [path.name for path in state.checkpoint(step).iterdir()]
         mirror.send_checkpoint(state, step, [name for name in names if name != "complete.json"])
-        mirror.mark_checkpoint(state, step)
+        mirror.mark_checkpoint(state, step, kept=2)
     mirror.send_rows(state)
     mirror.send(state.status)
 
@@ -296,6 +296,47 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
     assert (other.checkpoint(4) / "weights").read_bytes() == b"w" * 100
 
 
+def test_a_damaged_checkpoint_can_be_set_aside_there(copy, store) -> None:
+    here, there = copy("here"), copy("there")
+    state = write_state(here)
+    for step in (4, 8):
+        write_checkpoint(state, step, weights=b"w" * 100)
+    send_state(Mirror.of(here), state, 4, 8)
+    store.write("states/a/checkpoints/step_00000008/weights", b"W" * 100)
+    (told,) = Mirror.of(there).fetch_state(there.state("a"), checkpoint=True, repair=True)
+    assert re.search(r"; set aside as s3://\S+/step_00000008\.damaged-1\?\S+$", told)
+    checkpoints = store.files("states/a/checkpoints")
+    assert "step_00000008.damaged-1/weights" in checkpoints
+    assert not any(name.startswith("step_00000008/") for name in checkpoints)
+    assert Mirror.of(here).fetch_state(here.state("a"), checkpoint=True, repair=True) == ()
+
+
+def test_a_damaged_state_is_set_aside_here_and_there(copy, store) -> None:
+    tree = copy("here")
+    state = write_state(tree)
+    write_checkpoint(state, 4, weights=b"w")
+    send_state(Mirror.of(tree), state, 4)
+    before = {name: store.read(f"states/a/{name}") for name in store.files("states/a")}
+    told = Mirror.of(tree).set_aside(state.path)
+    assert re.fullmatch(r"s3://bucket/some/results/states/a\.damaged-1\?\S+", told)
+    assert store.files("states/a") == {}
+    assert not state.path.exists()
+    after = {name: store.read(f"states/a.damaged-1/{name}") for name in before}
+    assert after == before
+
+
+def test_a_finished_state_takes_no_room_here(copy) -> None:
+    tree = copy("here")
+    state = write_state(tree)
+    write_checkpoint(state, 4, weights=b"w")
+    send_state(Mirror.of(tree), state, 4)
+    whole = content(state.path)
+    Mirror.of(tree).release(state)
+    assert state.marked_steps() == []
+    Mirror.of(tree).fetch_state(state, checkpoint=True)
+    assert content(state.path) == whole
+
+
 def test_a_file_damaged_here_is_fetched_again(copy) -> None:
     here, there = copy("here"), copy("there")
     state = write_state(here)
@@ -325,6 +366,8 @@ def test_states_are_fetched_with_those_they_were_trained_from(copy) -> None:
         write_json(state.config, {"base": base})
         send_state(Mirror.of(here), state)
     Mirror.of(there).fetch_states(["c", "never started"])
+    assert [path.parent.name for path in there.storage.rglob("config.json")] == ["c"]
+    Mirror.of(there).fetch_states(["c"], bases=True)
     assert sorted(path.parent.name for path in there.storage.rglob("config.json")) == [*"abc"]
 
 
@@ -355,7 +398,7 @@ from cpt.records import ResultTree
 tree = ResultTree(Path(sys.argv[1]), remote=sys.argv[2])
 mirror, state = Mirror.of(tree), tree.state("a")
 mirror.send_checkpoint(state, 8, ["weights"])
-mirror.mark_checkpoint(state, 8)
+mirror.mark_checkpoint(state, 8, kept=2)
 """
 
 
