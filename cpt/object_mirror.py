@@ -61,11 +61,10 @@ class ObjectMirror(Mirror):
         with files.locked(state.path):
             for path in state.row_files:
                 self._sent.pop(path, None)
+            # Read before all that it speaks of is even listed, placed after it.
+            status = files.whole(files.name(state.status))
             there = files.files(files.name(state.path))
             small = {name for name in there if "/" not in name}
-            # Read before the rows that it speaks of, placed after them.
-            known = state.status.name in small
-            status = files.whole(files.name(state.status)) if known else None
             for name in sorted(small - {state.status.name}):
                 files.fetch_changed(state.path / name, there[name])
             for path in state.path.glob("*"):
