@@ -13,11 +13,11 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from cpt.checkpoint_marker import NAME as MARKER
 from cpt.mirror import Mirror
 from cpt.object_store import DamagedObjectError, Stored
 from cpt.records import (
     ELSEWHERE,
-    MARKER,
     ResultTree,
     StateDir,
     Status,

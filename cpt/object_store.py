@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
+from cpt.cache_room import room_in_cache
 from cpt.retries import patiently, told
-from cpt.room import room_for
 from cpt.storage import below, holds_secret, shown_uri
 from cpt.token_store import StoreError, sha256
 
@@ -159,7 +159,7 @@ class ObjectStore:
         digest = hashlib.sha256()
         files, root = self._opened
         # Unbuffered: what could not be written must not be tried again when the file is closed.
-        with room_for(target, size), target.open("a+b", buffering=0) as file:
+        with room_in_cache(target, size), target.open("a+b", buffering=0) as file:
             file.seek(0)
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)

@@ -1,4 +1,4 @@
-"""What to say when this machine's disk is full."""
+"""A full disk, in a sentence."""
 
 import contextlib
 import errno
@@ -6,27 +6,36 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cpt.token_store import StoreError
-
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A disk, a quota, a limit on a file's size."""
+
+
+class NoRoomError(OSError):
+    """Something does not fit on a disk; the message says what, how much, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 @contextlib.contextmanager
 def room_for(path: Path, size: int) -> Iterator[None]:
-    """Turns a full disk into a sentence; what was written so far stays.
+    """Tells of what was to be written where there was no room for it.
+
+    Args:
+        path: A file or folder; its folder exists.
+        size: Bytes that it comes to.
 
     Raises:
-        StoreError: There is no room for a file that comes to `size` bytes.
+        NoRoomError: There was none.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        done = path.stat().st_size if path.is_file() else 0
         free = shutil.disk_usage(path.parent).free
-        raise StoreError(
-            f"{path} cannot be written ({error.strerror}): {size - done} more bytes are needed, "
-            f"and {free} are free there; make room, or name another folder in REWARM_CACHE; the "
-            "next run goes on from what was fetched."
+        raise NoRoomError(
+            error.errno,
+            f"{path} cannot be written ({error.strerror}): it takes {size} bytes, and {free} are "
+            "free there; make room, and it goes on from the last checkpoint, which is whole",
         ) from error

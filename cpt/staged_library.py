@@ -16,10 +16,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from cpt.cache_room import room_in_cache
 from cpt.object_store import ObjectStore
 from cpt.parsing import parse
 from cpt.records import write_json, write_text
-from cpt.room import room_for
 from cpt.storage import cache_of
 from cpt.token_library import TokenLibrary
 from cpt.token_store import (
@@ -131,7 +131,7 @@ class StagedLibrary(TokenLibrary):
         if meta is None:
             raise StoreError(f"{self._remote.shown(corpus_id)} does not exist")
         partial = self._cache / f"{corpus_id}.partial"
-        with room_for(partial / META, 0):
+        with room_in_cache(partial / META, 0):
             partial.mkdir(exist_ok=True)
             write_text(partial / META, meta.model_dump_json(indent=1) + "\n")
         for name, written in meta.files.items():

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from cpt.cache_room import room_in_cache
+from cpt.checkpoint_marker import NAME as MARKER
 from cpt.object_store import DamagedObjectError, ObjectStore, Stored
-from cpt.records import MARKER
-from cpt.room import room_for
 from cpt.token_store import StoreError, sha256
 
 AT_ONCE = 16
@@ -103,7 +103,7 @@ class TreeFiles(ObjectStore):
         if marker.exists() and marker.read_bytes() != content:
             marker.unlink()
         files = self.named(name, content)
-        with room_for(folder / MARKER, len(content)):
+        with room_in_cache(folder / MARKER, len(content)):
             folder.mkdir(parents=True, exist_ok=True)
 
         def stage(file: str) -> None:
@@ -176,7 +176,7 @@ def place(path: Path, content: bytes | None, modified: int | None = None) -> Non
     if modified is None and path.exists() and path.read_bytes() == content:
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with room_for(aside, len(content)):
+    with room_in_cache(aside, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(content)
     if modified is not None:

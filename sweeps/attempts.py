@@ -6,11 +6,13 @@ and named. A machine that was taken away with notice spends nothing.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cpt.mirror import Mirror
 from cpt.records import ResultTree, Status, StatusWord
 from sweeps.failures import Failure, Kind
+from sweeps.plan import Plan
 from sweeps.words import counted
 
 FIRST_PAUSE_SECONDS = 2.0
@@ -38,6 +40,8 @@ class Attempts:
     Attributes:
         most: Deaths in a row that a state survives.
         tree: Where checkpoints are counted, and given-up states recorded.
+        plan: Has the labels of states.
+        say: Told of each attempt that ended early and is followed by another.
         decisions: State to when it may be tried again, by the monotonic clock; None: not in this
             run. Whoever acts on a decision takes it out.
         surroundings: Reason by state that the disk or the store did not let come to its end.
@@ -46,6 +50,8 @@ class Attempts:
 
     most: int
     tree: ResultTree
+    plan: Plan
+    say: Callable[[str], None]
     decisions: dict[str, float | None] = field(default_factory=dict)
     surroundings: dict[str, str] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
@@ -53,7 +59,11 @@ class Attempts:
 
     def ended(self, state: str, why: Failure) -> None:
         """Decides after an attempt that ended with an error."""
-        self.decisions[state] = self._decide(state, why)
+        self.decisions[state] = when = self._decide(state, why)
+        if when is not None:
+            newest = max(self.tree.state(state).marked_steps(), default=0)
+            label = self.plan.states[state].config.label
+            self.say(f"interrupted {label}: {why.reason}; goes on from step {newest:,}")
 
     def _decide(self, state: str, why: Failure) -> float | None:
         now = time.monotonic()

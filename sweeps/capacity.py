@@ -2,7 +2,7 @@
 
 import ray
 
-from sweeps.notices import leaving_nodes
+from sweeps.leaving import leaving_nodes
 from sweeps.spec import Resources
 
 

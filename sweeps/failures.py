@@ -4,16 +4,21 @@ A training that raises would raise again: it has failed by itself. A process tha
 that was taken away, a disk that was full, a store that did not answer say nothing of the state.
 """
 
+import contextlib
 import enum
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch.distributed as dist
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, PreemptionError
 
+from cpt.checkpoint import DamagedCheckpointError, IncompleteStateError
 from cpt.leaving import LeavingError
 from cpt.token_store import DamagedError, StoreError
 
@@ -85,7 +90,7 @@ def _kind(error: BaseException) -> Kind:
         return Kind.DIED  # a process, its node, or what another process held for it
     if isinstance(error, dist.DistError) or "gloo" in str(error):
         return Kind.PEER
-    if isinstance(error, DamagedError):
+    if isinstance(error, DamagedError | DamagedCheckpointError | IncompleteStateError):
         return Kind.DAMAGE
     if isinstance(error, StoreError):
         return Kind.SURROUNDINGS
@@ -95,18 +100,51 @@ def _kind(error: BaseException) -> Kind:
 
 
 def _sentence(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
     if isinstance(error, RayError) and not isinstance(error, RayTaskError):
-        memory = [line for line in lines if "memory" in line]  # Ray's own killer says so
-        return memory[0] if memory else "its process died"
+        return _death(str(error))
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
     if _is_out_of_memory(error):
         return (
             f"out of memory ({lines[0]}); lower micro_batch_size, set activation_checkpointing, or "
             "use more workers"
         )
-    if isinstance(error, LeavingError | StoreError) or _kind(error) is Kind.SURROUNDINGS:
+    if isinstance(error, LeavingError) or _kind(error) in (Kind.SURROUNDINGS, Kind.DAMAGE):
         return lines[-1]
     return f"{type(error).__name__}: {lines[-1]}"
+
+
+def _death(text: str) -> str:
+    """In Ray's own words, which fill a page."""
+    if "running low on memory" in text:
+        return (
+            "its machine ran out of memory and Ray ended its process; lower micro_batch_size, or "
+            "give the worker a larger machine"
+        )
+    if "node has died" in text or "node was terminated" in text:
+        return "its machine was lost"
+    return "its process died"
+
+
+@contextlib.contextmanager
+def deaths_of_all_kinds() -> Iterator[None]:
+    """Lets Tune take every way in which Ray ends a process for the death of one.
+
+    Tune 2.60 takes a process that Ray's memory monitor ended for a bug of its own, and stops the
+    whole experiment.
+    """
+    manager: Any = RayActorManager
+    known = manager._actor_task_failed
+
+    def failed(self: Any, *, exception: Exception, **named: Any) -> None:
+        if not isinstance(exception, RayTaskError | RayActorError):
+            exception = RayActorError(error_msg=str(exception))
+        known(self, exception=exception, **named)
+
+    manager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        manager._actor_task_failed = known
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

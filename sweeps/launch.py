@@ -45,16 +45,16 @@ from sweeps.answers import Answers
 from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
-from sweeps.failures import failure
+from sweeps.failures import deaths_of_all_kinds, failure
 from sweeps.following import followed
-from sweeps.notices import tell_to_leave
+from sweeps.leaving import tell_to_leave
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
 from sweeps.scheduler import CohortScheduler, NoPreference
 from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
 from sweeps.stopping import AshaStopping, NoStopping
-from sweeps.worker import listening, train_state, trial_resources
+from sweeps.worker import train_state, trainable
 
 
 class ClusterError(RuntimeError):
@@ -96,6 +96,8 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    # Attempts that end with an error are ours to tell, in a sentence and not a stack.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray takes it for itself and would print a stack.
     signal.signal(signal.SIGTERM, on_sigterm)
     try:
@@ -120,7 +122,7 @@ def run(
     todo: Agenda,
     tree: ResultTree,
     say: Callable[[str], None],
-    trainable: Callable[[dict[str, Any]], None] = train_state,
+    function: Callable[[dict[str, Any]], None] = train_state,
 ) -> Outcome:
     """Trains the states of an agenda inside a running cluster; returns when nothing more can be.
 
@@ -129,14 +131,16 @@ def run(
         todo: Those to train.
         tree: Where they are recorded.
         say: Told that the run was asked to leave.
-        trainable: Trains one state, called by Tune with what `worker.train_state` describes.
+        function: Trains one state, called by Tune with what `worker.train_state` describes.
 
     Raises:
         KeyboardInterrupt: It was asked twice; running states are left at their last checkpoint.
     """
     resources = plan.spec.resources
-    attempts, leave = Attempts(resources.max_failures, tree), Leave()
-    ray_storage = tree.sweep(plan.spec.name).path / "ray"
+    attempts, leave = Attempts(resources.max_failures, tree, plan, say), Leave()
+    ray_storage = tree.sweep(plan.spec.name).ray
+    # A sweep has one driver: what stands there is what a killed one left.
+    shutil.rmtree(ray_storage, ignore_errors=True)
     ray_storage.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=ray_storage))
     stopping = plan.spec.stopping
@@ -149,7 +153,7 @@ def run(
     endings = _Endings(attempts, leave)
     searcher = StateSearcher(todo.todo, tree, resources, str(scratch), compared, attempts, leave)
     tuner = tune.Tuner(
-        tune.with_resources(listening(trainable), trial_resources(resources)),
+        trainable(function, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -167,11 +171,18 @@ def run(
         ),
     )
     try:
-        with _leaving(leave, scratch.name, say), followed(tree, lambda: searcher.running):
+        with (
+            _leaving(leave, scratch.name, say),
+            deaths_of_all_kinds(),
+            followed(tree, lambda: searcher.running),
+        ):
             tuner.fit()
             left = leave.is_asked
     finally:
-        shutil.rmtree(ray_storage, ignore_errors=True)
+        # Ours alone, should another run have taken the sweep meanwhile.
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            ray_storage.rmdir()
     return _outcome(plan, todo, tree, attempts, left=left)
 
 

@@ -1,73 +1,72 @@
-"""How a training under Ray hears that it must leave: its machine goes, or the run does.
+"""What clouds say before they take a spot machine away, as they say it. Pure.
 
-Ray marks a node that is drained, as a spot machine with notice; the driver leaves a word in the
-cluster's key-value store for all trainings of a run. A thread in each training process asks for
-both once a second and passes them on to its `cpt.leaving.Leave`. Nothing is asked in the training
-loop: `ray.train.get_preemption_info` would be a collective there, and says nothing where a state is
-trained in the trial's own process.
+AWS puts a document at `spot/instance-action` about two minutes ahead. GCP turns `preempted` from
+FALSE to TRUE and ends the machine 30 seconds later.
 """
 
-import functools
-import threading
-import time
+import json
+from dataclasses import dataclass
+from datetime import datetime
 
-import ray
-from ray.exceptions import RaySystemError, RpcError
-from ray.experimental import internal_kv
-
-from cpt.leaving import Leave
-
-ASK_SECONDS = 1.0
-"""What a notice may be late; the shortest that clouds give is 30 seconds."""
-_NAMESPACE = "rewarm"
+GCP_SECONDS = 30.0
+"""From the notice of a GCP spot machine to its end."""
+AWS_ACTIONS = ("terminate", "stop", "hibernate")
 
 
-def tell_to_leave(ear: str, reason: str) -> None:
-    """Asks all trainings that listen to save and leave.
+class OddAnswerError(ValueError):
+    """A metadata service said what it does not say by its documentation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """The machine will be taken away.
+
+    Attributes:
+        deadline: When, in seconds since 1970.
+        said: The cloud's own words, for people.
+    """
+
+    deadline: float
+    said: str
+
+    def seconds_left(self, now: float) -> int:
+        """Whole seconds until the deadline, at least 1: to Ray, 0 is no deadline at all."""
+        return max(1, int(self.deadline - now))
+
+
+def aws_notice(document: str) -> Notice:
+    """Reads `spot/instance-action`, which does not exist before the notice.
+
+    Raises:
+        OddAnswerError: It is not `{"action": ..., "time": "2017-09-18T08:22:00Z"}`.
+    """
+    try:
+        content = json.loads(document)
+        action, when = content["action"], datetime.fromisoformat(content["time"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OddAnswerError(f"spot/instance-action is {document[:200]!r} ({error!r})") from error
+    if action not in AWS_ACTIONS or when.tzinfo is None:
+        raise OddAnswerError(
+            f"spot/instance-action is {document[:200]!r}; the action must be one of "
+            f"{', '.join(AWS_ACTIONS)} and the time must have a time zone"
+        )
+    return Notice(deadline=when.timestamp(), said=f"AWS: {action} at {content['time']}")
+
+
+def gcp_notice(answer: str, silent_since: float) -> Notice | None:
+    """Reads `instance/preempted`; None: no notice.
 
     Args:
-        ear: What they listen by: the name of a run in this cluster, or of an attempt.
-        reason: In a few words.
+        answer: The body.
+        silent_since: When it was last seen to be FALSE, in seconds since 1970: the notice may be
+            as old as that.
+
+    Raises:
+        OddAnswerError: It is neither TRUE nor FALSE.
     """
-    internal_kv._internal_kv_put(ear, reason, namespace=_NAMESPACE)
-
-
-@functools.cache
-def heard(ears: tuple[str, ...], nodes: tuple[str, ...] = ()) -> Leave:
-    """What this process hears, from the first call on.
-
-    Args:
-        ears: By what it can be told, see `tell_to_leave`.
-        nodes: Ids of the nodes whose loss it would not survive, beside its own.
-    """
-    leave = Leave()
-    own = ray.get_runtime_context().get_node_id()
-    threading.Thread(target=_listen, args=(ears, {own, *nodes}, leave), daemon=True).start()
-    return leave
-
-
-def _listen(ears: tuple[str, ...], nodes: set[str], leave: Leave) -> None:
-    while not leave.is_asked:
-        try:
-            words = [internal_kv._internal_kv_get(ear, namespace=_NAMESPACE) for ear in ears]
-            draining = leaving_nodes()
-        except (RaySystemError, RpcError):  # the head is away for a moment
-            words, draining = [], {}
-        for word in filter(None, words):
-            leave.ask(word.decode())
-        for node in nodes & draining.keys():
-            leave.ask(_notice(draining[node]))
-        time.sleep(ASK_SECONDS)
-
-
-def leaving_nodes() -> dict[str, int]:
-    """Nodes that are being drained, and until when: milliseconds since 1970, 0 where not said."""
-    # Not public yet; Ray Train's own preemption watcher asks the same.
-    found: dict[str, int] = ray._private.state.state.get_draining_nodes()
-    return found
-
-
-def _notice(deadline: int) -> str:
-    if not deadline:
-        return "its machine is taken away"
-    return f"its machine is taken away in {max(0, round(deadline / 1000 - time.time()))} s"
+    word = answer.strip()
+    if word == "FALSE":
+        return None
+    if word != "TRUE":
+        raise OddAnswerError(f"instance/preempted is {answer[:200]!r}, neither TRUE nor FALSE")
+    return Notice(deadline=silent_since + GCP_SECONDS, said="GCP: preempted")

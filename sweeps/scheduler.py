@@ -15,7 +15,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from cpt.config import RunConfig
 from cpt.mirror import Mirror
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.records import ResultTree, Status, StatusWord, write_sealed
 from sweeps.answers import Answers
 from sweeps.stopping import AshaStopping, Place, reason
 
@@ -122,6 +122,6 @@ class CohortScheduler(NoPreference):
         mirror, place = Mirror.of(self._tree), self._tree.state(config.state_id)
         mirror.fetch_states([config.state_id])
         if not place.config.exists():
-            write_json(place.config, config.model_dump(mode="json"))
+            write_sealed(place.config, config.model_dump(mode="json"))
             mirror.send(place.config)
         mirror.write_status(place, status)

@@ -11,12 +11,15 @@ from cpt.config import OptimizerConfig
 from cpt.dataset_config import AnyDatasetConfig
 from cpt.model_config import PRESETS, ModelConfig
 from cpt.parsing import (
+    LONGEST_NAME,
     Count,
     CountOrZero,
     ExactShare,
     Frozen,
+    Name,
     NotNegative,
     Positive,
+    Text,
     UnitShare,
     nearest,
 )
@@ -34,8 +37,10 @@ first step of pre-training on."""
 
 
 def _model(value: object) -> object:
-    if not isinstance(value, str):
+    if value is None or isinstance(value, dict | ModelConfig):
         return value
+    if not isinstance(value, str):
+        raise ValueError("must be a preset's name or a mapping of its fields")
     if value not in PRESETS:
         raise ValueError(f"must be a preset or a mapping of its fields{nearest(value, PRESETS)}")
     return PRESETS[value]
@@ -44,6 +49,8 @@ def _model(value: object) -> object:
 def _slug(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise ValueError("must be letters, digits, '.', '_' and '-', since it names a folder")
+    if len(value) > LONGEST_NAME:
+        raise ValueError(f"must be at most {LONGEST_NAME} characters long, since it names a folder")
     return value
 
 
@@ -57,7 +64,7 @@ class UpstreamSchedule(Lengths):
         warmup_fraction: Share of the upstream steps.
     """
 
-    type: ScheduleType | Literal["as_trial"]
+    type: Literal[ScheduleType, "as_trial"]
     max_lr: Positive
     min_lr_fraction: UnitShare = 0.1
     warmup_fraction: UnitShare = 0.01
@@ -107,7 +114,7 @@ class TakenUpstream(Frozen):
         warmup_fraction: Of the baselines from random weights, which are trained as it was.
     """
 
-    checkpoint: str
+    checkpoint: Text
     dataset: str
     stand_in: bool = False
     token_budget: Count | None = None
@@ -266,7 +273,7 @@ class Cost(Frozen):
 
     tokens_per_second: Positive | None = None
     price_per_worker_hour: NotNegative | None = None
-    currency: str = "USD"
+    currency: Name = "USD"
 
 
 class SweepSpec(Frozen):
@@ -285,9 +292,10 @@ class SweepSpec(Frozen):
     activation_checkpointing: bool = False
     mask_documents: bool = False
     checkpoint_interval_steps: Count = 1000
+    keep_checkpoints: Count = 2
     log_interval_steps: Count = 1
     shortest_shared_steps: Count = 100
-    datasets: Annotated[dict[str, AnyDatasetConfig], Field(min_length=1)]
+    datasets: Annotated[dict[Name, AnyDatasetConfig], Field(min_length=1)]
     upstream: TrainedOrTaken
     downstream: OneStageOrSeveral
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -6,7 +6,7 @@ state costs nothing but its training. With more workers the trial is only the dr
 group.
 
 The process that trains listens: to SIGTERM, to the run, to the notice that its machine goes
-(`sweeps.notices`); it then saves and leaves.
+(`sweeps.leaving`); it then saves and leaves.
 
 A state that may be compared reports to Tune at its rungs and nowhere else, and waits there for
 Tune's decision: on one worker inside the report, in a group for an answer of its own.
@@ -38,7 +38,7 @@ from cpt.train import DivergedError
 from cpt.train import train as train_stage
 from sweeps.answers import wait_for_answer
 from sweeps.capacity import worker_resources
-from sweeps.notices import heard, tell_to_leave
+from sweeps.leaving import heard, tell_to_leave
 from sweeps.rungs import Comparison, losses, passed, recorded_config
 from sweeps.spec import Resources
 from sweeps.store import training_tree
@@ -73,7 +73,7 @@ def train_state(trial: dict[str, Any]) -> None:
         ears = (*ears, attempt)
         nodes = (ray.get_runtime_context().get_node_id(),)
         threading.Thread(
-            target=_pass_on, args=(heard((_run_name(trial),)), attempt), daemon=True
+            target=_pass_on, args=(heard((_run_name(trial),), ()), attempt), daemon=True
         ).start()
     trainer = TorchTrainer(
         _train_loop,
@@ -93,28 +93,30 @@ def train_state(trial: dict[str, Any]) -> None:
     trainer.fit()
 
 
-def listening(trainable: Callable[[dict[str, Any]], None]) -> type[Trainable]:
-    """A trainable whose process takes SIGTERM for a request; a second one ends it at once."""
+def trainable(function: Callable[[dict[str, Any]], None], resources: Resources) -> type[Trainable]:
+    """A function as Tune runs it, in a process that takes SIGTERM for a request.
 
-    class TrainsStates(wrap_function(trainable)):  # type: ignore[misc] # a class made on the spot
+    Args:
+        function: As `train_state`.
+        resources: Of one state. Tune reserves those of the one worker in the trial's process, or
+            nearly nothing for the driver of a group.
+    """
+
+    class TrainsStates(wrap_function(function)):  # type: ignore[misc] # a class made on the spot
+        @classmethod
+        def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+            # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
+            # little for the workers where they need all there are: a byte is missed by nobody.
+            is_group = config["workers"] > 1
+            bundle = {"memory": 1.0} if is_group else worker_resources(resources)
+            return PlacementGroupFactory([bundle])
+
         def setup(self, config: dict[str, Any]) -> None:
             """Called in the process's main thread; the training has one of its own."""
-            heard((_run_name(config),)).on_sigterm()
+            heard((_run_name(config),), ()).on_sigterm()
             super().setup(config)
 
     return TrainsStates
-
-
-def trial_resources(resources: Resources) -> Callable[[dict[str, Any]], PlacementGroupFactory]:
-    """What Tune reserves for a trial: the one worker in it, or nearly nothing for a driver."""
-
-    def reserved(trial: dict[str, Any]) -> PlacementGroupFactory:
-        # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
-        # little for the workers where they need all there are: a byte is missed by nobody.
-        is_group = trial["workers"] > 1
-        return PlacementGroupFactory([{"memory": 1} if is_group else worker_resources(resources)])
-
-    return reserved
 
 
 def _run_name(trial: dict[str, Any]) -> str:
@@ -128,7 +130,7 @@ def _pass_on(leave: Leave, attempt: str) -> None:
 
 @dataclass
 class _ListeningConfig(TorchConfig):
-    """A process group whose workers listen; see `notices.heard`."""
+    """A process group whose workers listen; see `leaving.heard`."""
 
     ears: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()

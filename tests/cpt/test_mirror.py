@@ -1,6 +1,5 @@
 """A result tree on object storage: what a reader there and a copy here may ever see."""
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import pytest
 from tenacity import stop_after_attempt
 
 from cpt import retries
+from cpt.checkpoint_marker import Marker
 from cpt.mirror import Mirror
 from cpt.object_store import PIECE_BYTES, ObjectStore
 from cpt.records import (
@@ -29,6 +29,7 @@ from cpt.records import (
     read_rows,
     write_json,
 )
+from cpt.seals import digest_file
 from cpt.token_store import StoreError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,17 +68,20 @@ def write_state(tree: ResultTree, name: str = "a", step: int = 4) -> StateDir:
 
 
 def write_checkpoint(state: StateDir, step: int, **files: bytes) -> None:
-    """With the manifest that a trainer writes."""
     folder = state.checkpoint(step)
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    written = {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in files.items()
-    }
-    write_json(
-        state.checkpoint_marker(step), {"state": state.path.name, "step": step, "files": written}
+    state.mark_checkpoint(
+        Marker(
+            state=state.path.name,
+            step=step,
+            elapsed_seconds=1,
+            torch="2",
+            world_size=1,
+            files={name: digest_file(folder / name) for name in files},
+            rows={"eval.jsonl": digest_file(state.eval_rows)},
+        )
     )
 
 
@@ -393,6 +397,7 @@ def test_a_folder_that_never_changes_is_sent_and_fetched_once(s3, copy) -> None:
 SEND = """
 import sys
 from pathlib import Path
+from cpt.checkpoint_marker import Marker
 from cpt.mirror import Mirror
 from cpt.records import ResultTree
 tree = ResultTree(Path(sys.argv[1]), remote=sys.argv[2])
@@ -428,6 +433,7 @@ def test_a_sender_that_was_killed_leaves_nothing_that_counts(s3, uri, copy, stor
 FETCH = """
 import sys
 from pathlib import Path
+from cpt.checkpoint_marker import Marker
 from cpt.mirror import Mirror
 from cpt.records import ResultTree
 tree = ResultTree(Path(sys.argv[1]), remote=sys.argv[2])

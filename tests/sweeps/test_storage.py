@@ -1,6 +1,5 @@
 """Sweeps on object storage: every command reads there what it reads in a directory."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from cpt.object_store import ObjectStore
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, Status, StatusWord, read_json, write_json
+from cpt.records import ResultTree, Status, StatusWord, read_json
 from cpt.train import train
 from sweeps.__main__ import app
 from sweeps.prepare import prepare, write_plan
@@ -28,16 +27,6 @@ def rewarm(*arguments: str) -> Result:
 def send(folder: Path, store: ObjectStore) -> None:
     """Copies a result tree there as a person would."""
     for path in sorted(folder.rglob("*")):
-        if path.name == "complete.json":
-            files = {
-                one.name: {
-                    "bytes": one.stat().st_size,
-                    "sha256": hashlib.sha256(one.read_bytes()).hexdigest(),
-                }
-                for one in path.parent.iterdir()
-                if one != path
-            }
-            write_json(path, read_json(path) | {"files": files})
         if path.is_file() and "tokens" not in path.parts:
             store.send(path, path.relative_to(folder).as_posix())
 
