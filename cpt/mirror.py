@@ -12,8 +12,10 @@ Two roles have a copy each, `cache_of(uri)/results` for whoever plans and reads,
 `cache_of(uri)/work` for trainings, lest one fetches over what the other writes.
 """
 
+import contextlib
 import functools
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from cpt.records import ResultTree, StateDir, Status, set_aside
@@ -92,6 +94,10 @@ class Mirror:
             StoreError: One cannot be written.
         """
 
+    def sending_rows(self, state: StateDir) -> AbstractContextManager[None]:
+        """Sends rows now and then while the block runs; who writes them ends with `send_rows`."""
+        return contextlib.nullcontext()
+
     def send_checkpoint(self, state: StateDir, step: int, names: Iterable[str]) -> None:
         """Sends files of a checkpoint; its marker is to be sent after all of them.
 
@@ -113,6 +119,12 @@ class Mirror:
 
         Raises:
             StoreError: It cannot be removed.
+        """
+
+    def tidy(self, state: StateDir, step: int) -> None:
+        """Removes checkpoints before a step here that bear no marker.
+
+        Of a group that spans machines the first rank's machine alone has markers of its own.
         """
 
     def release(self, state: StateDir) -> None:

@@ -6,11 +6,12 @@ are not fetched again while size and time agree; `status.json` always is, since 
 though it changed.
 """
 
+import contextlib
 import json
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cpt.checkpoint_marker import NAME as MARKER
@@ -24,8 +25,11 @@ from cpt.records import (
     read_json,
     write_json,
 )
-from cpt.token_store import sha256
+from cpt.token_store import StoreError, sha256
 from cpt.tree_files import AT_ONCE, TreeFiles, agrees, each, place
+
+ROWS_EVERY_SECONDS = 30.0
+"""How far behind progress and reports are while a state is trained."""
 
 
 class ObjectMirror(Mirror):
@@ -101,6 +105,24 @@ class ObjectMirror(Mirror):
             self.send(*changed)
             self._sent |= changed
 
+    @contextlib.contextmanager
+    def sending_rows(self, state: StateDir) -> Iterator[None]:
+        """In a thread; where the store does not answer, the next time will do."""
+        is_over = threading.Event()
+
+        def send() -> None:
+            while not is_over.wait(ROWS_EVERY_SECONDS):
+                with contextlib.suppress(StoreError):
+                    self.send_rows(state)
+
+        thread = threading.Thread(target=send, name="rows", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
     def send_checkpoint(self, state: StateDir, step: int, names: Iterable[str]) -> None:
         """Some at once."""
         self._files.send_large([state.checkpoint(step) / name for name in names])
@@ -116,6 +138,13 @@ class ObjectMirror(Mirror):
     def remove_checkpoint(self, state: StateDir, step: int) -> None:
         """Nothing happens where there is none."""
         self._remove_folder(self._files.name(state.checkpoint(step)))
+
+    def tidy(self, state: StateDir, step: int) -> None:
+        """Only what is older."""
+        marked = state.marked_steps()
+        for old in state.checkpoint_steps():
+            if old < step and old not in marked:
+                _remove(state.checkpoint(old))
 
     def release(self, state: StateDir) -> None:
         """Before its status says complete: whoever goes on from it fetches them later."""
@@ -172,6 +201,7 @@ class ObjectMirror(Mirror):
             try:
                 self._files.fetch_marked(self._files.name(folder), folder)
                 fault = state.checkpoint_fault(step)
+                fault = fault or state.read_marker(step).row_fault(state.path)
             except DamagedObjectError as error:
                 fault = str(error)
             if fault is None:
