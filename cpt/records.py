@@ -40,6 +40,9 @@ from cpt.checkpoint_marker import NAME, Marker
 from cpt.room import room_for
 from cpt.seals import SEAL, sealed_text
 
+ELSEWHERE = "elsewhere.json"
+"""In a working copy, beside the marker of a checkpoint whose other files were not fetched."""
+
 
 class StatusWord(StrEnum):
     """What may stand in `status.json`."""
@@ -229,6 +232,11 @@ class StateDir:
         return self.path / "tasks.jsonl"
 
     @property
+    def row_files(self) -> tuple[Path, ...]:
+        """All files of rows, whether they exist or not."""
+        return self.train_rows, self.eval_rows, self.data_rows, self.task_rows
+
+    @property
     def corpus(self) -> Path:
         """What the store of the first source says of itself; the store may lie elsewhere."""
         return self.path / "corpus.json"
@@ -301,6 +309,10 @@ class StateDir:
             marker = self.read_marker(step)
         except ValueError as error:
             return str(error)
+        elsewhere = self.checkpoint(step) / ELSEWHERE
+        if elsewhere.exists():
+            noted: str | None = read_json(elsewhere)["fault"]
+            return noted or marker.missing_rows(self.path)
         return marker.quick_fault(self.checkpoint(step), self.path)
 
     def completion_fault(self, step: int) -> str | None:
@@ -378,13 +390,16 @@ class ResultTree:
     """Paths below one `storage`.
 
     Attributes:
-        storage: A directory.
+        storage: A directory. Where the tree lies on object storage it is this machine's working
+            copy, which a `cpt.mirror.Mirror` fills and sends.
         token_storage: Directory or URI of the token stores; None: `<storage>/tokens`. They are
             opened through `cpt.token_library`.
+        remote: URI of the tree on object storage; None: `storage` itself is the tree.
     """
 
     storage: Path
     token_storage: str | None = None
+    remote: str | None = None
 
     def tokens(self, corpus_id: str) -> Path:
         """The token store of one corpus, where they lie below `storage`."""
