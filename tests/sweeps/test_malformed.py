@@ -577,7 +577,8 @@ def test_any_change_is_planned_or_refused(folder, changes):
 
 
 @pytest.mark.long
-@settings(ANY, max_examples=10_000)
+@pytest.mark.timeout(900)
+@settings(ANY, max_examples=5_000)
 @given(changes=st.lists(CHANGE, min_size=1, max_size=5))
 def test_many_changes_are_planned_or_refused(folder, changes):
     is_planned_or_refused(folder, changes)
