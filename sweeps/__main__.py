@@ -34,7 +34,7 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, results_of, set_aside, tree_of
+from sweeps.store import check_plan, find, results_of, set_aside, tree_of
 from sweeps.sweep_file import load
 from sweeps.words import counted
 
@@ -309,6 +309,10 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
 
 
 def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit:
+    if address is None:
+        # Read when Ray is imported: what runs on this machine alone listens on its loopback alone,
+        # where Ray would listen on all of its addresses.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress
@@ -372,6 +376,7 @@ def _sweep_dir(target: Path) -> SweepDir:
         sweep = results_of(spec).sweep(spec.name)
     if not sweep.plan.is_file():
         raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
+    check_plan(sweep)
     return sweep
 
 
