@@ -403,23 +403,34 @@ class ResultTree:
 
     def tokens(self, corpus_id: str) -> Path:
         """The token store of one corpus, where they lie below `storage`."""
-        return self.storage / "tokens" / corpus_id
+        return self.storage / "tokens" / folder_name(corpus_id)
 
     def tokenizer(self, tokenizer_id: str) -> Path:
         """The folder of a tokenizer that was trained for a sweep."""
-        return self.storage / "tokenizers" / tokenizer_id
+        return self.storage / "tokenizers" / folder_name(tokenizer_id)
 
     def weights(self, weights_id: str) -> Path:
         """The Hugging Face model directory of a model from elsewhere."""
-        return self.storage / "weights" / weights_id
+        return self.storage / "weights" / folder_name(weights_id)
 
     def state(self, state_id: str) -> StateDir:
         """The folder of one state."""
-        return StateDir(self.storage / "states" / state_id)
+        return StateDir(self.storage / "states" / folder_name(state_id))
 
     def sweep(self, name: str) -> SweepDir:
         """The folder of one sweep."""
-        return SweepDir(self.storage / "sweeps" / name)
+        return SweepDir(self.storage / "sweeps" / folder_name(name))
+
+
+def folder_name(name: str) -> str:
+    """The name itself, if a path that ends in it stays in the folder before it.
+
+    Raises:
+        ValueError: It names another place.
+    """
+    if name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
+        raise ValueError(f"got {name!r}; must be the name of a folder, not a path to another place")
+    return name
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -320,6 +320,10 @@ def _train(
 
 
 def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
+    if address is None:
+        # Read when Ray is imported: what runs on this machine alone listens on its loopback alone,
+        # where Ray would listen on all of its addresses.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress

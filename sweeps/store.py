@@ -6,7 +6,7 @@ from pathlib import Path
 from cpt.config import RunConfig
 from cpt.mirror import Mirror
 from cpt.parsing import ConfigError, parse
-from cpt.records import ResultTree, StateDir, Status, StatusWord, read_json
+from cpt.records import ResultTree, StateDir, Status, StatusWord, SweepDir, read_json
 from cpt.storage import below, cache_of, is_remote
 from sweeps.plan import Plan
 from sweeps.spec import SweepSpec
@@ -62,6 +62,28 @@ def _token_storage(spec: SweepSpec) -> str | None:
     if spec.token_storage is None or is_remote(spec.token_storage):
         return spec.token_storage
     return str(Path(spec.token_storage).expanduser().resolve())
+
+
+def check_plan(sweep: SweepDir) -> None:
+    """Looks through a `plan.json` before its states are looked for.
+
+    Raises:
+        ConfigError: It is damaged, or names a state outside of the result tree.
+    """
+    tree = ResultTree(sweep.path.resolve().parent.parent)
+    try:
+        plan = read_json(sweep.plan)
+        for name in (
+            *(planned["state"] for planned in plan["states"]),
+            *(name for trial in plan["trials"] for name in trial["states"]),
+        ):
+            tree.state(name)
+    except KeyError as error:
+        raise ConfigError(
+            [f"{sweep.plan} is no plan: it lacks {error}; run the sweep again."]
+        ) from (error)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([f"{sweep.plan} is no plan: {error}; run the sweep again."]) from error
 
 
 def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:

@@ -12,7 +12,7 @@ from cpt.mirror import Mirror
 from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, StateDir, SweepDir, read_json
 from cpt.storage import below, is_remote, place, shown_uri
-from sweeps.store import remote_tree, tree_of
+from sweeps.store import check_plan, remote_tree, tree_of
 from sweeps.sweep_file import load
 
 
@@ -111,11 +111,15 @@ def fetch_sweep(tree: ResultTree, sweep: SweepDir) -> None:
     """Fetches the plan of a sweep, and rows and statuses of its states.
 
     Raises:
+        ConfigError: The plan is damaged.
         StoreError: They cannot be fetched.
     """
     mirror = Mirror.of(tree)
     mirror.fetch(sweep.spec, sweep.plan)
-    if tree.remote is not None and sweep.plan.is_file():
+    if not sweep.plan.is_file():
+        return
+    check_plan(sweep)
+    if tree.remote is not None:
         planned = [state["state"] for state in read_json(sweep.plan)["states"]]
         mirror.fetch_states(planned, bases=True)
 

@@ -159,7 +159,7 @@ def test_what_was_submitted_holds_the_overrides_and_reads_back(file, tmp_path):
         (
             "axes.seed=[0",
             "--set axes.seed=[0 is not valid YAML: expected ',' or ']', but got '<stream end>' "
-            "(line 1, column 10).",
+            "(line 1, column 10); close the bracket before it.",
         ),
     ],
 )
