@@ -32,7 +32,7 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, results_of, set_aside, tree_of
+from sweeps.store import find, mend, results_of, set_aside, tree_of
 from sweeps.sweep_file import load
 from sweeps.words import counted
 
@@ -288,6 +288,15 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
                 markup=False,
                 soft_wrap=True,
             )
+        for fault in one.faults:
+            err.print(
+                f"damaged: {planned.states[name].config.label}: {fault}; trained on from what is "
+                "whole",
+                markup=False,
+                soft_wrap=True,
+            )
+        if one.faults:
+            mend(tree.state(name), one)
     todo = agenda(planned, found, retry_failed=retry_failed)
     for state in todo.failed:
         failed = found[state.id].status
@@ -367,6 +376,8 @@ def _sweep_dir(target: Path) -> SweepDir:
         sweep = results_of(spec).sweep(spec.name)
     if not sweep.plan.is_file():
         raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
+    if (fault := show.plan_fault(sweep)) is not None:
+        raise ConfigError([f"{fault}; rewarm run SPEC writes it anew."])
     return sweep
 
 

@@ -50,6 +50,16 @@ class _Standing:
         return left
 
 
+def plan_fault(sweep: SweepDir) -> str | None:
+    """Why a sweep's `plan.json` cannot be read, in words; None: it can."""
+    try:
+        content = read_json(sweep.plan)
+    except ValueError as error:
+        return str(error)
+    missing = [name for name in ("version", "name", "states", "trials") if name not in content]
+    return f"{sweep.plan} is no plan: it has no {listed(missing)}" if missing else None
+
+
 def status(sweep: SweepDir, *, whole: bool = False) -> RenderableType:
     """What is complete, running, stopped, failed or damaged, and what is left.
 
@@ -118,15 +128,20 @@ def _standing(
     if status is not None:
         return _Standing(
             planned=planned,
-            word=str(status.status),
+            word=DAMAGED if found.faults else str(status.status),
             step=status.step,
-            reason=status.reason,
+            reason="; ".join(found.faults) or status.reason,
             is_settled=planned["state"] in settled,
         )
     is_unneeded = planned["state"] in unneeded
-    word = DAMAGED if found.damage is not None else UNNEEDED if is_unneeded else PENDING
+    is_damaged = found.damage is not None or found.faults
+    word = DAMAGED if is_damaged else UNNEEDED if is_unneeded else PENDING
     return _Standing(
-        planned=planned, word=word, step=0, reason=found.damage or "", is_settled=is_unneeded
+        planned=planned,
+        word=word,
+        step=0,
+        reason=found.damage or "; ".join(found.faults),
+        is_settled=is_unneeded,
     )
 
 

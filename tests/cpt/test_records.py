@@ -1,6 +1,5 @@
 """The result tree: files that are whole or absent, rows that survive a kill."""
 
-import json
 import os
 from pathlib import Path
 
