@@ -38,7 +38,7 @@ from typing import Any
 
 from cpt.checkpoint_marker import NAME, Marker
 from cpt.room import room_for
-from cpt.seals import SEAL, sealed_text
+from cpt.seals import SEAL, BrokenSealError, sealed_text
 
 ELSEWHERE = "elsewhere.json"
 """In a working copy, beside the marker of a checkpoint whose other files were not fetched."""
@@ -320,7 +320,7 @@ class StateDir:
 
         Its rows are read; the files of its checkpoint are not.
         """
-        return self.checkpoint_fault(step) or self.read_marker(step).row_fault(self.path)
+        return self.checkpoint_fault(step) or self.read_marker(step).final_row_fault(self.path)
 
     def set_checkpoint_aside(self, step: int) -> Path:
         """Renames a damaged checkpoint, to `step_00000040.damaged-1`."""
@@ -452,7 +452,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a JSON {type(content).__name__}, not an object")
     if content.pop(SEAL, None) is not None and text != sealed_text(content):
-        raise ValueError(f"{path} is not as it was written: its seal is broken")
+        raise BrokenSealError(f"{path} is not as it was written: its seal is broken")
     return content
 
 

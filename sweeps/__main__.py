@@ -35,7 +35,7 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, tree_of
+from sweeps.store import find, mend, tree_of
 from sweeps.sweep_file import load
 from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of
 from sweeps.words import counted
@@ -302,6 +302,15 @@ def _train(
                 markup=False,
                 soft_wrap=True,
             )
+        for fault in one.faults:
+            err.print(
+                f"damaged: {planned.states[name].config.label}: {fault}; trained on from what is "
+                "whole",
+                markup=False,
+                soft_wrap=True,
+            )
+        if one.faults:
+            mend(tree.state(name), one, Mirror.of(tree))
     todo = agenda(planned, found, retry_failed=retry_failed)
     for state in todo.failed:
         failed = found[state.id].status

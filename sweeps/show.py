@@ -118,15 +118,20 @@ def _standing(
     if status is not None:
         return _Standing(
             planned=planned,
-            word=str(status.status),
+            word=DAMAGED if found.faults else str(status.status),
             step=status.step,
-            reason=status.reason,
+            reason="; ".join(found.faults) or status.reason,
             is_settled=planned["state"] in settled,
         )
     is_unneeded = planned["state"] in unneeded
-    word = DAMAGED if found.damage is not None else UNNEEDED if is_unneeded else PENDING
+    is_damaged = found.damage is not None or found.faults
+    word = DAMAGED if is_damaged else UNNEEDED if is_unneeded else PENDING
     return _Standing(
-        planned=planned, word=word, step=0, reason=found.damage or "", is_settled=is_unneeded
+        planned=planned,
+        word=word,
+        step=0,
+        reason=found.damage or "; ".join(found.faults),
+        is_settled=is_unneeded,
     )
 
 

@@ -188,14 +188,14 @@ def test_a_longer_budget_goes_on_from_what_is_there_and_damage_is_trained_again(
     assert len(rows) == 1 + 2 + 2
     (trial, *_) = json.loads(tree.sweep("tiny").plan.read_text())["trials"]
     damaged = tree.state(trial["states"][-1])
-    damaged.status.write_text('{"status": "comp')
+    damaged.config.write_text('{"label": "cen')
     content_before = damaged.train_rows.read_text()
 
     three = two | {"budgets": [512, 768, 1024]}
     extended = rewarm("run", sweep(downstream=three, center=center))
     assert extended.returncode == DONE
     aside = damaged.path.with_name(f"{damaged.path.name}.damaged-1")
-    assert f"damaged: center: {damaged.status} is not complete JSON" in extended.stderr
+    assert f"damaged: center: {damaged.config} is not complete JSON" in extended.stderr
     assert f"moved to {aside} and trained again" in extended.stderr
     assert (aside / "train.jsonl").read_text() == content_before
     assert "3 states to train, 4 complete already" in extended.stdout

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cpt.checkpoint_marker import Marker
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, write_json
 from sweeps import show
@@ -71,7 +72,17 @@ class World:
         if word is StatusWord.COMPLETE:
             state.eval_rows.write_text("")
             state.checkpoint(step).mkdir(parents=True)
-            state.mark_checkpoint(step, {})
+            state.mark_checkpoint(
+                Marker(
+                    state=state.path.name,
+                    step=step,
+                    elapsed_seconds=1.0,
+                    torch="2",
+                    world_size=1,
+                    files={},
+                    rows={},
+                )
+            )
         state.write_status(Status(status=word, step=step, reason=reason, rule=rule))
 
     def shown(self, **options: Any) -> list[str]:
@@ -124,9 +135,9 @@ def test_a_state_that_another_rule_stopped_is_left_to_train(tmp_path: Path, stop
 def test_a_damaged_state_is_named_with_what_is_wrong(tmp_path: Path):
     world = World(tmp_path)
     world.put(PRETRAINING, StatusWord.COMPLETE, 3)
-    (line,) = [line for line in world.shown() if "damaged 0/4" in line]
+    (line,) = [line for line in world.shown() if "damaged 3/4" in line]
     assert "says complete at step 3, not 4" in " ".join(world.shown())
-    assert world.shown()[-1] == "tiny: 1 damaged, 3 pending; 2,200 tokens left to train"
+    assert world.shown()[-1] == "tiny: 1 damaged, 3 pending; 1,900 tokens left to train"
     assert line.startswith("pre-training on wiki")
 
 
