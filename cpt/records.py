@@ -370,6 +370,11 @@ class ResultTree:
         """The folder of one sweep."""
         return SweepDir(self.storage / "sweeps" / name)
 
+    def sweeps(self) -> list[SweepDir]:
+        """The folders of all sweeps, by name."""
+        folders = (path for path in (self.storage / "sweeps").glob("*") if path.is_dir())
+        return [SweepDir(path) for path in sorted(folders)]
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Reads one JSON object.

@@ -164,7 +164,7 @@ def status(
     *,
     whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
 ) -> None:
-    """Show what is complete, running, stopped, failed or damaged, and what is left."""
+    """Show what is complete, running, interrupted, stopped, failed or damaged; what is left."""
     out.print(show.status(_sweep_dir(target), whole=whole))
 
 
