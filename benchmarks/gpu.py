@@ -108,7 +108,7 @@ def measure(update: Update, config: RunConfig, team: Workers, steps: int) -> str
     used = rate * config.model.flops_per_token(config.sequence_length) / peak
     cuda = team.device.type == "cuda"
     memory = torch.cuda.max_memory_allocated(team.device) / 2**30 if cuda else 0
-    return f"{rate:,.0f} tokens/s | {used:.1%} | {memory:.1f} GiB | {team.mean(loss):.3f}"
+    return f"{rate:,.0f} tokens/s | {used:.1%} | {memory:.1f} GiB | {team.mean(loss)[0]:.3f}"
 
 
 def _synchronize(team: Workers) -> None:

@@ -2,13 +2,14 @@
 
 STATE_DIR is `<storage>/states/<state_id>`; the parent state it names lies below the same
 `<storage>`, and so do the token stores unless --token-storage names another place. Run it again to
-go on after an interruption.
+go on after an interruption. SIGTERM saves and leaves; a second one leaves at once.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from cpt.leaving import EXIT_INTERRUPTED, Leave, LeavingError
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, StateDir
 from cpt.token_store import StoreError
@@ -16,7 +17,7 @@ from cpt.train import DivergedError, read_config, train
 
 
 def main() -> int:
-    """Exit status: 0 trained, 1 failed, 2 refused."""
+    """Exit status: 0 trained, 1 failed, 2 refused, 75 saved and left."""
     parser = argparse.ArgumentParser(prog="python -m cpt", description="Trains a state to its end.")
     parser.add_argument("state_dir", metavar="STATE_DIR", type=Path)
     parser.add_argument(
@@ -41,8 +42,13 @@ def main() -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    leave = Leave()
+    leave.on_sigterm()
     try:
-        train(config, ResultTree(state.path.parent.parent, arguments.token_storage))
+        train(config, ResultTree(state.path.parent.parent, arguments.token_storage), leave=leave)
+    except LeavingError as error:
+        print(f"{error}; the same command goes on from there", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except (DivergedError, StoreError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1

@@ -42,15 +42,16 @@ class TrainingStream:
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> torch.Tensor:
         """The sequences one rank trains on in the update from `step` to `step + 1`.
 
-        Rank r reads the r-th contiguous slice of the global batch.
+        Rank r reads the r-th contiguous slice of the global batch; where the ranks do not divide
+        it, slices differ by one sequence.
 
         Returns:
             int64 [global_batch_size / world_size, sequence_length + 1]; the last token is only
             a target.
         """
-        size = self._global_batch_size // world_size
-        source, position = self._places(step, slice(rank * size, (rank + 1) * size))
-        batch = np.empty((size, self._sequence_length + 1), dtype=np.int64)
+        first, end = (self._global_batch_size * one // world_size for one in (rank, rank + 1))
+        source, position = self._places(step, slice(first, end))
+        batch = np.empty((end - first, self._sequence_length + 1), dtype=np.int64)
         for number, store in enumerate(self.stores):
             mine = source == number
             if mine.any():

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from cpt import checkpoint
+from cpt.checkpoint_reading import UnsafeCheckpointError
 from cpt.config import RunConfig
 from cpt.hub_export import model_type, published, write_model
 from cpt.hub_tokenizer import write_tokenizer
@@ -46,7 +47,10 @@ def export_state(
             model = GPT(config.model)
         model.to_empty(device="cpu")
         alone = Workers(rank=0, world_size=1, device=torch.device("cpu"))
-        checkpoint.load_weights(state, model, alone)
+        try:
+            checkpoint.load_weights(state, model, alone)
+        except (checkpoint.DamagedCheckpointError, UnsafeCheckpointError) as error:
+            raise ConfigError([f"{state.path} is damaged: {error}."]) from error
         end_of_text = None
         try:
             meta = _corpus(state, config)
@@ -128,7 +132,8 @@ def complete_config(state: StateDir) -> RunConfig:
             raise ConfigError(
                 [f"{state.path} is {word}; must be complete: rewarm run SPEC trains what is left."]
             )
-        checkpoint.last_step(state)
+        if fault := state.checkpoint_fault(status.step):
+            raise ConfigError([f"{state.path} is damaged: {fault}."])
         return parse(RunConfig, read_json(state.config))
     except ConfigError:
         raise
@@ -138,11 +143,14 @@ def complete_config(state: StateDir) -> RunConfig:
 
 def _corpus(state: StateDir, config: RunConfig) -> CorpusMeta:
     """What is known of the store that the first source was read from."""
-    path = state.corpus
+    path, tree = state.corpus, ResultTree(state.path.parent.parent)
     if not path.exists():  # trained before states kept it themselves
-        tree = ResultTree(state.path.parent.parent)
         path = tree.tokens(config.stream[0].corpus) / "meta.json"
     try:
-        return parse(CorpusMeta, read_json(path))
+        meta = parse(CorpusMeta, read_json(path))
     except (OSError, ValueError) as error:
         raise ConfigError([f"{path}, which names it, cannot be read ({error})."]) from error
+    # One that was trained for a sweep was called by its path on the machine that packed the text.
+    named = Path(meta.tokenizer)
+    moved = tree.tokenizer(named.parent.name) / named.name
+    return meta.model_copy(update={"tokenizer": str(moved)}) if moved.is_file() else meta

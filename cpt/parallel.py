@@ -5,9 +5,12 @@ import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+Value = TypeVar("Value")
 
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bf16 FLOP/s from NVIDIA's data sheets, by a part of the device's name."""
@@ -26,19 +29,31 @@ class Workers:
         """The rank that writes rows."""
         return self.rank == 0
 
-    def mean(self, value: torch.Tensor) -> float:
-        """The mean of a scalar over all ranks."""
-        if self.world_size > 1:
-            value = value.clone()
-            dist.all_reduce(value)
-            value /= self.world_size
-        return float(value)
+    def mean(self, value: torch.Tensor, *, flag: bool = False) -> tuple[float, bool]:
+        """The mean of a scalar over all ranks, and whether any of them raised the flag.
+
+        One collective for both, so that asking each other costs an update nothing.
+        """
+        if self.world_size == 1:
+            return float(value), flag
+        both = torch.stack([value, torch.full_like(value, flag)])
+        dist.all_reduce(both)
+        total, flags = both.tolist()
+        return total / self.world_size, flags > 0
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """The elementwise sum over all ranks."""
         if self.world_size > 1:
             dist.all_reduce(values)
         return values
+
+    def gather(self, value: Value) -> list[Value]:
+        """What each rank brings, by rank; all get it. Any value that can be pickled."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world_size
+        dist.all_gather_object(gathered, value)
+        return gathered
 
     def barrier(self) -> None:
         """Waits for all ranks."""

@@ -1,24 +1,27 @@
 """One stage of one model: take a batch, update, evaluate if due, save if due.
 
 Running it again is resuming it: a complete state returns at once, an interrupted one goes on from
-its newest complete checkpoint, and the finished rows and weights are those of a run that was
+its newest whole checkpoint, and the finished rows and weights are those of a run that was
 never interrupted. A state with a `base` goes on from that state's checkpoint in the same way, so
 that its rows and weights are those of a run that began at step 0.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
 
 import torch
 
-from cpt import checkpoint, hub
+from cpt import checkpoint, hub, recovery
 from cpt import schedule as schedules
-from cpt.checkpoint import Progress, Saver
+from cpt.checkpoint import Progress
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
 from cpt.learner import Learner
+from cpt.leaving import OTHER_ASKED, Leave, LeavingError
+from cpt.mirror import Mirror
 from cpt.model import initial_weights
 from cpt.parallel import Workers, workers
 from cpt.parsing import parse
@@ -33,7 +36,9 @@ from cpt.records import (
     append_rows,
     read_json,
     write_json,
+    write_sealed,
 )
+from cpt.saver import Saver
 from cpt.tally import Tally
 
 
@@ -44,7 +49,12 @@ class DivergedError(ArithmeticError):
 OnEvaluation = Callable[[Sequence[EvalRow]], None]
 
 
-def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | None = None) -> None:
+def train(
+    config: RunConfig,
+    tree: ResultTree,
+    on_evaluation: OnEvaluation | None = None,
+    leave: Leave | None = None,
+) -> None:
     """Trains a state to its end, from wherever it stands.
 
     All workers of the process group call it. Rank 0 writes.
@@ -53,31 +63,40 @@ def train(config: RunConfig, tree: ResultTree, on_evaluation: OnEvaluation | Non
         config: What determines the state.
         tree: Holds the token stores, the parent and base states and, afterwards, this state.
         on_evaluation: Called on every rank with the rows of each evaluation, once they are written.
+        leave: Looked at after each update; it is enough that one rank is asked.
 
     Raises:
-        ValueError: The global batch cannot be divided among the workers, or a validation domain
+        ValueError: There are more workers than sequences in a global batch, or a validation domain
             is shorter than a sequence.
-        FileNotFoundError: The parent or base state is not complete.
+        LeavingError: It was asked to leave; the updates done so far are saved.
+        IncompleteStateError: The parent or base state is not complete.
+        DamagedCheckpointError: The final checkpoint of the parent or base is damaged; it was set
+            aside, and that state is to be trained again first.
         DivergedError: Recorded as failed; running it again fails at the same step.
+        StoreError: What it needs cannot be fetched, or what it wrote cannot be sent.
     """
-    state = tree.state(config.state_id)
-    status = state.read_status()
-    if status is not None and status.status is StatusWord.COMPLETE:
+    state, mirror = tree.state(config.state_id), Mirror.of(tree)
+    mirror.fetch_state(state, checkpoint=False)
+    if recovery.is_complete(state, config.end_step):
         return
     with workers() as team:
-        _check_divisible(config, team)
+        _check_workers(config, team)
+        damaged = mirror.fetch_state(state, checkpoint=True, repair=True)
+        team.barrier()  # nothing is written where another rank still fetches
+        recovered = recovery.recover(state, team, damaged)
         config = _as_recorded(config, state)
         if team.is_first:
-            write_json(state.config, config.model_dump(mode="json"))
-        run = _Run(config, tree, state, team, on_evaluation)
+            write_sealed(state.config, config.model_dump(mode="json"))
+        run = _Run(config, tree, state, team, on_evaluation, leave or Leave(), recovered)
+        rows = mirror.sending_rows(state) if team.is_first else contextlib.nullcontext()
         try:
-            with run.saver:
+            with rows, run.saver:
                 run.to_the_end()
         except DivergedError as error:
             if team.is_first:
-                state.write_status(
-                    Status(status=StatusWord.FAILED, step=run.step, reason=str(error))
-                )
+                mirror.send_rows(state)
+                status = Status(status=StatusWord.FAILED, step=run.step, reason=str(error))
+                mirror.write_status(state, status)
             raise
 
 
@@ -105,7 +124,7 @@ def _as_recorded(config: RunConfig, state: StateDir) -> RunConfig:
     recorded = read_config(state)
     if recorded.state_id != config.state_id:
         raise ValueError(f"{state.config} is that of {recorded.state_id}, not of {state.path.name}")
-    free_to_change = ["micro_batch_size", "checkpoint_interval_steps"]
+    free_to_change = ["micro_batch_size", "checkpoint_interval_steps", "keep_checkpoints"]
     if not checkpoint.steps(state):
         free_to_change.append("base")
     return recorded.model_copy(update={name: getattr(config, name) for name in free_to_change})
@@ -121,9 +140,13 @@ class _Run:
         state: StateDir,
         team: Workers,
         on_evaluation: OnEvaluation | None,
+        leave: Leave,
+        recovered: str,
     ) -> None:
         self.config, self.state, self.team = config, state, team
+        self.recovered, self.mirror = recovered, Mirror.of(tree)
         self.on_evaluation = on_evaluation
+        self.leave, self.is_leaving = leave, False
         self.stream = TrainingStream(config, tree)
         if team.is_first:
             write_json(state.corpus, self.stream.stores[0].meta.model_dump(mode="json"))
@@ -133,15 +156,18 @@ class _Run:
         self.flops_per_token = config.model.flops_per_token(config.sequence_length)
         self.step, self.elapsed_before = 0, 0.0
         self.learner = Learner(config, team)
-        self.saver = Saver(state, self.learner, team)
-        source = _checkpoint_to_go_on_from(config, state, tree)
+        self.saver = Saver(state, self.learner, team, config.keep_checkpoints, self.mirror)
+        source = _checkpoint_to_go_on_from(config, state, tree, team)
         if source is not None:
             progress = checkpoint.load(*source, self.learner, team)
             self.step, self.elapsed_before = progress.step, progress.elapsed_seconds
         elif config.parent is not None:
-            checkpoint.load_weights(tree.state(config.parent), self.learner.model, team)
+            parent = tree.state(config.parent)
+            self.mirror.fetch_state(parent, checkpoint=True, repair=True)
+            checkpoint.load_weights(parent, self.learner.model, team)
         elif config.weights is not None:
             folder = tree.weights(config.weights)
+            self.mirror.fetch_folder(folder)
             fill(self.learner.model, hub.weights(folder, config.model))
         else:
             fill(self.learner.model, initial_weights(self.learner.model, config.seed))
@@ -154,6 +180,10 @@ class _Run:
     def to_the_end(self) -> None:
         """The loop; one extra turn evaluates and saves the last step."""
         config = self.config
+        if self.team.is_first:
+            self.mirror.send(self.state.config, self.state.corpus)
+            if self.recovered:
+                self.mirror.send(*self.state.path.glob("*.damaged-*"))
         self._write_status(StatusWord.RUNNING)
         due = set(config.evaluation_steps())
         while True:
@@ -164,16 +194,21 @@ class _Run:
             if self.step in self.tally.steps and fresh and self.team.is_first:
                 append_rows(self.state.data_rows, self.tally.rows(self.step))
             last = self.step == config.end_step
-            if (
-                fresh
-                and self.step > 0
-                and (last or self.step % config.checkpoint_interval_steps == 0)
-            ):
+            is_due = self.step % config.checkpoint_interval_steps == 0
+            if fresh and self.step > 0 and (last or is_due or self.is_leaving):
                 self._save()
             if last:
                 break
+            if self.is_leaving:
+                self.saver.wait()
+                raise LeavingError(self.step, self.leave.reason or OTHER_ASKED)
             self._update()
         self.saver.wait()
+        if self.team.is_first:
+            self.mirror.send_rows(self.state)
+        # Whoever goes on from this state, once it is complete, may fetch what was removed here.
+        self.mirror.release(self.state)
+        self.team.barrier()
         self._write_status(StatusWord.COMPLETE)
 
     def _update(self) -> None:
@@ -181,12 +216,14 @@ class _Run:
         began = time.perf_counter()
         config = self.config
         lr = schedules.lr(self.pieces, self.step)
-        loss = self.learner.backward(self.batch if self.batch is not None else self._read())
+        batch = self.batch if self.batch is not None else self._read()
+        loss = self.learner.backward(batch, weight=self._weight(batch), rounds=self.rounds)
         grad_norm = self.learner.step(lr)
         self.step += 1
         self.batch = self._read() if self.step < config.end_step else None
         # The first to wait for the device: the update and the next batch are on their way by now.
-        loss_mean, norm = self.team.mean(loss), float(grad_norm)
+        loss_mean, self.is_leaving = self.team.mean(loss, flag=self.leave.is_asked)
+        norm = float(grad_norm)
         if not (math.isfinite(loss_mean) and math.isfinite(norm)):
             raise DivergedError(
                 f"the loss is {loss_mean} and the gradient norm {norm} at step {self.step} "
@@ -205,6 +242,16 @@ class _Run:
         if self.team.device.type == "cuda":
             batch = batch.pin_memory()
         return batch.to(self.team.device, non_blocking=True)
+
+    def _weight(self, batch: torch.Tensor) -> float:
+        """Of this rank's part of a global batch, whose mean is taken over the ranks."""
+        return len(batch) * self.team.world_size / self.config.global_batch_size
+
+    @property
+    def rounds(self) -> int:
+        """Micro-batches of the rank that reads most."""
+        most = -(-self.config.global_batch_size // self.team.world_size)
+        return -(-most // (self.config.micro_batch_size or most))
 
     def _log(self, lr: float, loss: float, grad_norm: float) -> None:
         rate = self.updates * self.config.tokens_per_step / self.update_seconds
@@ -242,12 +289,14 @@ class _Run:
         return self.elapsed_before + time.perf_counter() - self.started
 
     def _write_status(self, word: StatusWord) -> None:
+        reason = self.recovered if word is StatusWord.RUNNING else ""
         if self.team.is_first:
-            self.state.write_status(Status(status=word, step=self.step))
+            status = Status(status=word, step=self.step, reason=reason)
+            self.mirror.write_status(self.state, status)
 
 
 def _checkpoint_to_go_on_from(
-    config: RunConfig, state: StateDir, tree: ResultTree
+    config: RunConfig, state: StateDir, tree: ResultTree, team: Workers
 ) -> tuple[StateDir, int] | None:
     """The state's own newest checkpoint, else that of its base; None: begin at step 0."""
     saved = checkpoint.steps(state)
@@ -256,12 +305,13 @@ def _checkpoint_to_go_on_from(
     if config.base is None:
         return None
     base = tree.state(config.base)
-    return base, checkpoint.last_step(base)
+    Mirror.of(tree).fetch_state(base, checkpoint=True, repair=True)
+    return base, checkpoint.final_step(base, team)
 
 
-def _check_divisible(config: RunConfig, team: Workers) -> None:
-    if config.global_batch_size % team.world_size:
+def _check_workers(config: RunConfig, team: Workers) -> None:
+    if team.world_size > config.global_batch_size:
         raise ValueError(
-            f"global_batch_size: got {config.global_batch_size}; must be a multiple of the "
+            f"global_batch_size: got {config.global_batch_size}; must be at least the "
             f"{team.world_size} workers"
         )

@@ -20,9 +20,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cpt.mirror import Mirror
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, StateDir, SweepDir
+from cpt.records import ResultTree
 from cpt.token_store import StoreError
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
@@ -34,9 +35,13 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, results_of, set_aside, tree_of
+from sweeps.store import find, tree_of
 from sweeps.sweep_file import load
+from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of
 from sweeps.words import counted
+
+MOST_ROUNDS = 10
+"""How often a run goes back to make anew what was found damaged; a disk may be beyond hope."""
 
 
 class Exit(enum.IntEnum):
@@ -68,7 +73,8 @@ err = Console(stderr=True, highlight=False)
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A sweep file.")]
 SpecOrDir = Annotated[
-    Path, typer.Argument(metavar="SPEC_OR_DIR", help="A sweep file, or the folder of a sweep.")
+    str,
+    typer.Argument(metavar="SPEC_OR_DIR", help="A sweep file, or the folder or URI of a sweep."),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -139,21 +145,28 @@ def run(
     ] = False,
 ) -> None:
     """Train what is missing, then write the report. Run it again to go on."""
-    with _extra("train"):
-        from sweeps.prepare import prepare, write_plan
+    # Read before anything heavy is imported: a refusal takes no time.
+    spec, submitted = load(spec_file, overrides or ())
     # What a scheduler sends before it takes the machine away.
     signal.signal(signal.SIGTERM, _interrupt)
+    with _extra("train"):
+        from sweeps.prepare import prepare, write_plan
     try:
-        spec, submitted = load(spec_file, overrides or ())
-        tree = results_of(spec)
+        tree = tree_of(spec)
         with owned(tree.sweep(spec.name), _stop, _say):
-            planned = prepare(spec, tree, _say)
-            write_plan(planned, submitted, tree)
-            status = _train(planned, tree, address, retry_failed=retry_failed)
-            _report(tree.sweep(spec.name))
+            for _ in range(MOST_ROUNDS):
+                planned = prepare(spec, tree, _say)
+                write_plan(planned, submitted, tree)
+                status = _train(planned, tree, address, retry_failed=retry_failed)
+                # What failed in this round is left alone in the next.
+                retry_failed = False
+                if status is not None:
+                    break
+            _report(SweepTarget(tree, tree.sweep(spec.name)))
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
-    if status is Exit.INTERRUPTED:
+    if status in (None, Exit.INTERRUPTED):
+        status = Exit.INTERRUPTED
         err.print("interrupted; the same command goes on where it stopped")
     raise typer.Exit(status)
 
@@ -165,19 +178,20 @@ def status(
     whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
 ) -> None:
     """Show what is complete, running, interrupted, stopped, failed or damaged; what is left."""
-    out.print(show.status(_sweep_dir(target), whole=whole))
+    out.print(show.status(sweep_at(target).sweep, whole=whole))
 
 
 @app.command()
 def report(target: SpecOrDir) -> None:
     """Write report.html and trials.csv, also while the sweep runs."""
-    _report(_sweep_dir(target))
+    _report(sweep_at(target))
 
 
 @app.command()
 def export(
     state: Annotated[
-        Path, typer.Argument(metavar="STATE", help="The folder of a state, below <storage>/states.")
+        str,
+        typer.Argument(metavar="STATE", help="Folder or URI of a state, below <storage>/states."),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; a new folder.")],
     dtype: Annotated[FloatType, typer.Option(help="To store the weights in.")] = FloatType.FLOAT32,
@@ -187,7 +201,7 @@ def export(
         import torch
 
         from cpt.hub_state import export_state
-    for sentence in export_state(StateDir(state.resolve()), folder, getattr(torch, dtype)):
+    for sentence in export_state(state_at(state).state, folder, getattr(torch, dtype)):
         err.print(sentence, markup=False, soft_wrap=True)
     out.print(f"wrote {folder}", markup=False, soft_wrap=True)
 
@@ -195,11 +209,11 @@ def export(
 @app.command()
 def evaluate(
     target: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="STATE_OR_SWEEP",
-            help="A state's folder, <storage>/states/<id>; or a sweep's file or folder: every "
-            "trial's last state, and what trials start from.",
+            help="A state's folder or URI, <storage>/states/<id>; or a sweep's file, folder or "
+            "URI: every trial's last state, and what trials start from.",
         ),
     ],
     tasks: Annotated[
@@ -218,10 +232,8 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
 ) -> None:
     """Score complete states on downstream tasks; the report shows the scores."""
-    if not target.exists():
-        raise ConfigError([f"{target} does not exist; name a state's folder or a sweep."])
-    sweep = None if _is_state(target) else _sweep_dir(target)
-    states = [StateDir(target.resolve())] if sweep is None else states_to_score(sweep)
+    found = target_of(target)
+    states = states_to_score(found.sweep) if isinstance(found, SweepTarget) else [found.state]
     if not states:
         raise ConfigError([f"{target} has no complete state yet; only those can be scored."])
     # Imported here: the harness and torch take seconds, and no other command needs them.
@@ -243,18 +255,15 @@ def evaluate(
             err.print(f"failed: {error}", markup=False, soft_wrap=True)
             raise typer.Exit(Exit.FAILED) from error
         for number, state in enumerate(states, 1):
-            place = f"{number} of {len(states)}: " if len(states) > 1 else ""
-            _say(f"{place}{state.path.name}")
+            count = f"{number} of {len(states)}: " if len(states) > 1 else ""
+            _say(f"{count}{state.path.name}")
+            fetch_whole(found.tree, state)
             out.print(score_table(suite.score(state)))
-    if sweep is None:
-        _say(f"written to {states[0].task_rows}; rewarm report shows them")
+            Mirror.of(found.tree).send(state.task_rows)
+    if isinstance(found, SweepTarget):
+        _report(found)
     else:
-        _report(sweep)
-
-
-def _is_state(target: Path) -> bool:
-    """Whether what was named is meant as a state's folder rather than a sweep."""
-    return target.is_dir() and not SweepDir(target).plan.is_file()
+        _say(f"written to {states[0].task_rows}; rewarm report shows them")
 
 
 def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
@@ -279,12 +288,14 @@ def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:
     return measured_tariff(planned, say)
 
 
-def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:
-    """Trains the agenda and says what came of it."""
+def _train(
+    planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool
+) -> Exit | None:
+    """Trains the agenda and says what came of it; None: something has to be made anew first."""
     found = find(planned, tree)
     for name, one in found.items():
         if one.damage is not None:
-            aside = set_aside(tree.state(name))
+            aside = Mirror.of(tree).set_aside(tree.state(name).path)
             err.print(
                 f"damaged: {planned.states[name].config.label}: {one.damage}; moved to {aside} and "
                 "trained again",
@@ -304,10 +315,15 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
         out.print(f"nothing to train: {settled} of {counted(len(planned.states), 'state')}")
         return Exit.FAILED if todo.failed else Exit.DONE
     out.print(f"{counted(len(todo.todo), 'state')} to train, {settled} already")
-    return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
+    status = _launch(planned, tree, todo, address)
+    return Exit.FAILED if status is Exit.DONE and todo.failed else status
 
 
-def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit:
+def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
+    if address is None:
+        # Read when Ray is imported: what runs on this machine alone listens on its loopback alone,
+        # where Ray would listen on all of its addresses.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress
@@ -317,16 +333,22 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         with launch.cluster(address, planned.spec.resources) as slots:
             out.print(f"Ray is up: {counted(slots, 'state')} at a time")
             with progress.shown(todo, tree, out):
-                outcome = launch.run(planned, todo, tree)
+                outcome = launch.run(planned, todo, tree, _say)
     except launch.ClusterError as error:
         raise ConfigError([f"resources: {error}"]) from error
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    for name, reason in outcome.failed.items():
-        err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
+    for name, reason in {**outcome.failed, **outcome.hindered}.items():
+        word = "failed" if name in outcome.failed else "interrupted"
+        label = planned.states[name].config.label
+        err.print(f"{word}: {label}: {reason}", markup=False, soft_wrap=True)
+    if outcome.damaged and not outcome.left:
+        for name, reason in outcome.damaged.items():
+            label = planned.states[name].config.label
+            err.print(f"damaged: {label} starts from: {reason}; made anew", soft_wrap=True)
+        return None
     interrupted = [name for name in outcome.unfinished if not _waits(todo, name, outcome.failed)]
     if interrupted:
-        err.print(f"{counted(len(interrupted), 'state')} lost their machine")
         return Exit.INTERRUPTED
     out.print(f"trained in {progress.duration(time.monotonic() - began)}")
     return Exit.FAILED if outcome.failed else Exit.DONE
@@ -355,22 +377,12 @@ def _extra(name: str) -> Iterator[None]:
         ) from error
 
 
-def _report(sweep: SweepDir) -> None:
+def _report(target: SweepTarget) -> None:
     from analysis.report import write_report
 
-    out.print(f"report: {write_report(sweep.path)}", markup=False, soft_wrap=True)
-
-
-def _sweep_dir(target: Path) -> SweepDir:
-    """The folder of a sweep that was run."""
-    if target.is_dir():
-        sweep = SweepDir(target.resolve())
-    else:
-        spec, _ = load(target)
-        sweep = results_of(spec).sweep(spec.name)
-    if not sweep.plan.is_file():
-        raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
-    return sweep
+    path = write_report(target.sweep.path)
+    target.send_report()
+    out.print(f"report: {path}", markup=False, soft_wrap=True)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
@@ -384,7 +396,7 @@ def _stop(reason: str) -> None:
 
 
 def _say(text: str) -> None:
-    out.print(text, markup=False)
+    out.print(text, markup=False, soft_wrap=True)
 
 
 def _silent(text: str) -> None:

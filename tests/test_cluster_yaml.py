@@ -30,3 +30,11 @@ def test_the_head_is_on_demand_and_the_workers_are_spot(cluster: dict) -> None:
     spot = types["spot_gpu"]["node_config"]["InstanceMarketOptions"]
     assert spot == {"MarketType": "spot"}
     assert types["spot_gpu"]["min_workers"] == 0
+
+
+def test_every_worker_watches_for_its_notice_and_the_head_does_not(cluster: dict) -> None:
+    start, watch = cluster["worker_start_ray_commands"][-2:]
+    assert "ray start" in start
+    assert "; nohup python -m sweeps.spotwatch --address $RAY_HEAD_IP:6379 >> " in watch
+    assert watch.endswith("2>&1 < /dev/null &")
+    assert not any("spotwatch" in command for command in cluster["head_start_ray_commands"])
