@@ -178,7 +178,8 @@ def status(
     whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
 ) -> None:
     """Show what is complete, running, interrupted, stopped, failed or damaged; what is left."""
-    out.print(show.status(sweep_at(target).sweep, whole=whole))
+    found = sweep_at(target)
+    out.print(show.status(found.tree, found.sweep, whole=whole))
 
 
 @app.command()

@@ -57,10 +57,11 @@ class _Standing:
         return left
 
 
-def status(sweep: SweepDir, *, whole: bool = False) -> RenderableType:
+def status(tree: ResultTree, sweep: SweepDir, *, whole: bool = False) -> RenderableType:
     """What is complete, running, interrupted, stopped, failed or damaged, and what is left.
 
     Args:
+        tree: That of the sweep.
         sweep: One that was started.
         whole: Whether to list every state, however many.
 
@@ -68,9 +69,11 @@ def status(sweep: SweepDir, *, whole: bool = False) -> RenderableType:
         ConfigError: An `owner.json` of the tree is damaged.
     """
     plan_json = read_json(sweep.plan)
-    tree = ResultTree(sweep.path.resolve().parent.parent)
     owners = living_owners(tree)
-    standings = _standings(plan_json, tree, _driven(owners, tree))
+    states = {planned["state"] for planned in plan_json["states"]}
+    # Owners of sweeps on object storage cannot be seen from here.
+    driven = _driven(owners, tree) if tree.remote is None else states
+    standings = _standings(plan_json, tree, driven)
     few = whole or len(standings) <= MOST_STATES
     quiet = () if few else (StatusWord.COMPLETE, PENDING, UNNEEDED)
     table = Table(box=None, pad_edge=False)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cpt.checkpoint_marker import Marker
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json, write_json
 from sweeps import show
@@ -72,13 +73,23 @@ class World:
         if word is StatusWord.COMPLETE:
             state.eval_rows.write_text("")
             state.checkpoint(step).mkdir(parents=True)
-            state.mark_checkpoint(step, {})
+            state.mark_checkpoint(
+                Marker(
+                    state=state.path.name,
+                    step=step,
+                    elapsed_seconds=1,
+                    torch="",
+                    world_size=1,
+                    files={},
+                    rows={},
+                )
+            )
         state.write_status(Status(status=word, step=step, reason=reason, rule=rule))
 
     def shown(self, **options: Any) -> list[str]:
         """The lines, white space run together."""
         console = Console(width=120, file=io.StringIO(), highlight=False)
-        console.print(show.status(self.sweep, **options))
+        console.print(show.status(self.tree, self.sweep, **options))
         assert isinstance(console.file, io.StringIO)
         return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
