@@ -97,6 +97,29 @@ def owned(
         yield mine
 
 
+@contextlib.contextmanager
+def all_owned(
+    tree: ResultTree, on_lost: Callable[[str], None], say: Callable[[str], None]
+) -> Iterator[set[str]]:
+    """Has every sweep of a tree for oneself, see `owned`; yields their names."""
+    with contextlib.ExitStack() as held:
+        sweeps = tree.sweeps()
+        for sweep in sweeps:
+            held.enter_context(owned(sweep, on_lost, say))
+        yield {sweep.path.name for sweep in sweeps}
+
+
+def check_unowned(tree: ResultTree) -> None:
+    """Looks whether anybody runs a sweep of a tree; takes none.
+
+    Raises:
+        ConfigError: Somebody does.
+    """
+    faults = [_refusal(tree.sweep(name), owner) for name, owner in living_owners(tree).items()]
+    if faults:
+        raise ConfigError(faults)
+
+
 def living_owner(sweep: SweepDir) -> Owner | None:
     """Who runs a sweep at this moment, by one look; None: nobody, as far as that tells.
 
