@@ -421,6 +421,11 @@ class ResultTree:
         """The folder of one sweep."""
         return SweepDir(self.storage / "sweeps" / folder_name(name))
 
+    def sweeps(self) -> list[SweepDir]:
+        """The folders of all sweeps, by name."""
+        folders = (path for path in (self.storage / "sweeps").glob("*") if path.is_dir())
+        return [SweepDir(path) for path in sorted(folders)]
+
 
 def folder_name(name: str) -> str:
     """The name itself, if a path that ends in it stays in the folder before it.

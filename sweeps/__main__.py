@@ -27,9 +27,11 @@ from cpt.records import ResultTree
 from cpt.token_store import StoreError
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
+from sweeps.clean_view import clean_page, summary
+from sweeps.cleaning import Kind, freed
 from sweeps.cost import Tariff, costs, given_tariff
 from sweeps.declared import declared_plan
-from sweeps.ownership import owned
+from sweeps.ownership import all_owned, check_unowned, owned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
@@ -37,7 +39,7 @@ from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
 from sweeps.store import find, mend, tree_of
 from sweeps.sweep_file import load
-from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of
+from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of, tree_at
 from sweeps.words import counted
 
 MOST_ROUNDS = 10
@@ -177,14 +179,41 @@ def status(
     *,
     whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
 ) -> None:
-    """Show what is complete, running, stopped, failed or damaged, and what is left."""
-    out.print(show.status(sweep_at(target).sweep, whole=whole))
+    """Show what is complete, running, interrupted, stopped, failed or damaged; what is left."""
+    found = sweep_at(target)
+    out.print(show.status(found.tree, found.sweep, whole=whole))
 
 
 @app.command()
 def report(target: SpecOrDir) -> None:
     """Write report.html and trials.csv, also while the sweep runs."""
     _report(sweep_at(target))
+
+
+@app.command()
+def clean(
+    target: SpecOrDir,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing.")] = False,
+    unplanned: Annotated[
+        bool, typer.Option("--unplanned", help="Delete states that no sweep plans any more, too.")
+    ] = False,
+    whole: Annotated[bool, typer.Option("--all", help="List every path.")] = False,
+) -> None:
+    """Free what killed runs left, what was set aside, and superseded checkpoints."""
+    with _extra("train"):
+        from sweeps.listing import delete, listed
+    tree = tree_at(target)
+    check_unowned(tree)
+    with contextlib.nullcontext(set[str]()) if dry_run else all_owned(tree, _stop, _say) as held:
+        found = freed(listed(tree))
+        out.print(clean_page(found, whole=whole))
+        kept = [] if unplanned else [one for one in found if one.kind is Kind.UNPLANNED]
+        if kept:
+            _say(f"{counted(len(kept), 'unplanned state')} stay; --unplanned frees them too")
+        if not dry_run:
+            gone = list(delete(tree, [one for one in found if one not in kept], held))
+            _say(f"freed: {summary(gone)}" if gone else "nothing was freed")
 
 
 @app.command()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from cpt.parsing import ConfigError
-from cpt.records import SweepDir
+from cpt.records import ResultTree, SweepDir
 from sweeps.owner import BEAT_SECONDS, SILENT_SECONDS, Owner
 from sweeps.places import Folder, Place
 from sweeps.words import hours
@@ -91,29 +91,70 @@ def owned(
         ConfigError: Another run has it, or `owner.json` is damaged.
     """
     place = Folder(sweep.path)
-    try:
+    with _readable(sweep):
         mine = _taken(place, sweep, say, 2 * beat_seconds)
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            [
-                f"{sweep.path}: {error}; if no rewarm run works on this sweep, delete that file "
-                "and run this again."
-            ]
-        ) from error
     with _Beat(place, mine, on_lost, beat_seconds):
         yield mine
+
+
+@contextlib.contextmanager
+def all_owned(
+    tree: ResultTree, on_lost: Callable[[str], None], say: Callable[[str], None]
+) -> Iterator[set[str]]:
+    """Has every sweep of a tree for oneself, see `owned`; yields their names."""
+    with contextlib.ExitStack() as held:
+        sweeps = tree.sweeps()
+        for sweep in sweeps:
+            held.enter_context(owned(sweep, on_lost, say))
+        yield {sweep.path.name for sweep in sweeps}
+
+
+def check_unowned(tree: ResultTree) -> None:
+    """Looks whether anybody runs a sweep of a tree; takes none.
+
+    Raises:
+        ConfigError: Somebody does.
+    """
+    faults = [_refusal(tree.sweep(name), owner) for name, owner in living_owners(tree).items()]
+    if faults:
+        raise ConfigError(faults)
 
 
 def living_owner(sweep: SweepDir) -> Owner | None:
     """Who runs a sweep at this moment, by one look; None: nobody, as far as that tells.
 
     Raises:
-        ValueError: `owner.json` is damaged.
+        ConfigError: `owner.json` is damaged.
     """
-    owner = _owner(Folder(sweep.path))
+    with _readable(sweep):
+        owner = _owner(Folder(sweep.path))
     return owner if owner is not None and owner.seems_alive else None
+
+
+def living_owners(tree: ResultTree) -> dict[str, Owner]:
+    """Who runs sweeps of a tree at this moment, by the name of the sweep.
+
+    Raises:
+        ConfigError: An `owner.json` is damaged.
+    """
+    owners = {sweep.path.name: living_owner(sweep) for sweep in tree.sweeps()}
+    return {name: owner for name, owner in owners.items() if owner is not None}
+
+
+@contextlib.contextmanager
+def _readable(sweep: SweepDir) -> Iterator[None]:
+    """Turns damage into a refusal that says what to do."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(
+            [
+                f"{sweep.path}: {error}; if no rewarm run works on this sweep, delete that file "
+                "and run this again."
+            ]
+        ) from error
 
 
 def _taken(place: Place, sweep: SweepDir, say: Callable[[str], None], watched: float) -> Owner:
