@@ -1,26 +1,16 @@
 """Checkpoints: torch's distributed format, complete only when `complete.json` stands in it.
 
-The marker is written after the last byte, by rank 0, once every rank has written its part; a
-folder without it is the remains of a kill and is written over. Weights and optimizer state are
-saved by parameter name, so another number of workers can load them.
+Before one is loaded every byte of it is compared with its marker (`cpt.checkpoint_marker`) by all
+ranks together, each a part, and all come to one verdict. `cpt.saver` writes them, `cpt.recovery`
+decides which one a state goes on from.
 """
 
-import contextlib
-import shutil
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import torch
-import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import nn
-from torch.distributed.checkpoint import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     get_optimizer_state_dict,
@@ -28,9 +18,10 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from cpt.checkpoint_reading import read_metadata, read_tensors
 from cpt.learner import Learner
 from cpt.parallel import Workers
-from cpt.records import CHECKPOINTS_KEPT, StateDir, StatusWord, read_json
+from cpt.records import StateDir, StatusWord
 
 _FAULTS_SHOWN = 5
 
@@ -48,134 +39,116 @@ class Progress:
     elapsed_seconds: float
 
 
+class IncompleteStateError(FileNotFoundError):
+    """A state that another starts from is not complete, or is no more."""
+
+
+class DamagedCheckpointError(RuntimeError):
+    """The final checkpoint of a complete state is not as it was written.
+
+    It was set aside, so that state is complete no more: train it again, from its checkpoint before.
+
+    Attributes:
+        state_id: Of the state whose checkpoint it is.
+        step: Of the checkpoint.
+        sentence: What is wrong with it, and where it is now.
+    """
+
+    def __init__(self, state_id: str, step: int, sentence: str) -> None:
+        super().__init__(state_id, step, sentence)
+        self.state_id, self.step, self.sentence = state_id, step, sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
 def steps(state: StateDir) -> list[int]:
-    """Steps that have a complete checkpoint of this state, ascending."""
-    return [step for step in state.marked_steps() if state.checkpoint_fault(step) is None]
+    """Steps that have a checkpoint of this state without a visible fault, ascending."""
+    return state.whole_steps()
 
 
-def last_step(state: StateDir) -> int:
-    """The step of the checkpoint that a complete state ends with.
+def fault(state: StateDir, step: int, team: Workers) -> str | None:
+    """What is wrong with the checkpoint of a step, in words, read to its last byte; None: nothing.
+
+    All ranks must call it, and all are told the same.
+    """
+    folder = state.checkpoint(step)
+    found: str | None
+    try:
+        marker = state.read_marker(step)
+        found = marker.quick_fault(folder, state.path)
+        found = found or marker.file_fault(folder, team.rank, team.world_size)
+    except ValueError as error:
+        found = str(error)
+    return next(filter(None, team.gather(found)), None)
+
+
+def final_step(state: StateDir, team: Workers) -> int:
+    """The step of the checkpoint that a complete state ends with, which was found whole.
+
+    All ranks must call it.
 
     Raises:
-        FileNotFoundError: The state is not complete, or its last checkpoint is missing or damaged.
+        IncompleteStateError: The state is not complete.
+        DamagedCheckpointError: That checkpoint is damaged; it was set aside.
     """
     status = state.read_status()
     if status is None or status.status is not StatusWord.COMPLETE:
-        raise FileNotFoundError(f"{state.path} is not a complete state")
-    fault = state.checkpoint_fault(status.step)
-    if fault is not None:
-        raise FileNotFoundError(fault)
-    return status.step
+        raise IncompleteStateError(f"{state.path} is not a complete state")
+    step = status.step
+    seen = _marker_text(state, step)
+    told = fault(state, step, team)
+    # Another may have found it too, and it may be in training again by now.
+    is_same = seen is not None and seen == _marker_text(state, step)
+    if told is not None and is_same and team.is_first:
+        told = f"{told}; set aside as {state.set_checkpoint_aside(step).name}"
+    told = team.gather(told)[0]
+    if told is not None:
+        raise DamagedCheckpointError(state.path.name, step, told)
+    return step
 
 
-class Saver:
-    """Writes the checkpoints of one state while it goes on training.
-
-    `save` copies the tensors and returns; a thread writes them, marks the checkpoint once every
-    rank has written its part, and removes all but the newest `CHECKPOINTS_KEPT`. As a context
-    manager it waits for what is being written, whatever happened.
-    """
-
-    def __init__(self, state: StateDir, learner: Learner, team: Workers) -> None:
-        self._state, self._learner, self._team = state, learner, team
-        # Its collectives must not meet those of training, which another thread issues.
-        self._group = dist.new_group(backend="gloo") if team.world_size > 1 else None
-        self._stager = DefaultStager(
-            StagingOptions(
-                use_pinned_memory=team.device.type == "cuda",
-                use_shared_memory=False,
-                use_async_staging=False,
-                use_non_blocking_copy=team.device.type == "cuda",
-            )
-        )
-        self._thread = ThreadPoolExecutor(1)
-        self._written: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._thread.shutdown()
-        self._stager.close()
-
-    def save(self, progress: Progress) -> None:
-        """Begins a checkpoint; all ranks must call it.
-
-        Raises:
-            OSError: The one before could not be written.
-        """
-        self.wait()
-        folder = self._state.checkpoint(progress.step)
-        if self._team.is_first:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        self._team.barrier()
-        staged = self._stager.stage(_tensors(self._learner))
-        assert isinstance(staged, dict)  # a Future only where staging is asynchronous
-        self._written = self._thread.submit(self._write, staged, progress)
-
-    def wait(self) -> None:
-        """Returns once the last checkpoint is marked.
-
-        Raises:
-            OSError: It could not be written.
-        """
-        if self._written is not None:
-            self._written.result()
-            self._written = None
-            self._team.barrier()
-
-    def _write(self, staged: dict[str, Any], progress: Progress) -> None:
-        state, team = self._state, self._team
-        with _quietly_alone():
-            dcp.save(
-                staged,
-                checkpoint_id=state.checkpoint(progress.step),
-                process_group=self._group,
-                no_dist=team.world_size == 1,
-            )
-        # Rank 0 returns last: it has heard from all others before it writes the metadata.
-        if team.is_first:
-            state.mark_checkpoint(
-                progress.step,
-                {
-                    "elapsed_seconds": progress.elapsed_seconds,
-                    "torch": torch.__version__,
-                    "world_size": team.world_size,
-                },
-            )
-            for old in steps(state)[:-CHECKPOINTS_KEPT]:
-                shutil.rmtree(state.checkpoint(old))
+def _marker_text(state: StateDir, step: int) -> bytes | None:
+    marker = state.checkpoint_marker(step)
+    return marker.read_bytes() if marker.exists() else None
 
 
 def load(state: StateDir, step: int, learner: Learner, team: Workers) -> Progress:
     """Resumes: weights, optimizer state and step, whatever number of workers wrote them.
 
+    Args:
+        state: Whose checkpoint.
+        step: Of a checkpoint in which `fault` found nothing.
+        learner: Is given them.
+        team: All of it must call.
+
     Raises:
-        ValueError: It is the checkpoint of a model of another shape.
+        ValueError: It is the checkpoint of a model of another shape, or unsafe.
     """
-    _check_shapes(state.checkpoint(step), learner.model)
-    tensors = _tensors(learner)
-    with _quietly_alone():
-        dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
+    folder = state.checkpoint(step)
+    _check_shapes(folder, learner.model)
+    tensors = tensors_of(learner)
+    read_tensors(folder, tensors, alone=team.world_size == 1)
     set_model_state_dict(learner.model, tensors["model"])
     set_optimizer_state_dict(learner.model, learner.optimizer, tensors["optimizer"])
-    marker = read_json(state.checkpoint_marker(step))
-    return Progress(step=marker["step"], elapsed_seconds=marker["elapsed_seconds"])
+    marker = state.read_marker(step)
+    return Progress(step=marker.step, elapsed_seconds=marker.elapsed_seconds)
 
 
 def load_weights(state: StateDir, model: nn.Module, team: Workers) -> None:
     """Initialises: the final weights of a complete state, and nothing else of it.
 
+    All ranks must call it.
+
     Raises:
         FileNotFoundError: That state is not complete.
-        ValueError: Its model is of another shape.
+        DamagedCheckpointError: Its final checkpoint is damaged; it was set aside.
+        ValueError: Its model is of another shape, or the checkpoint is unsafe.
     """
-    step = last_step(state)
-    _check_shapes(state.checkpoint(step), model)
+    folder = state.checkpoint(final_step(state, team))
+    _check_shapes(folder, model)
     tensors = {"model": get_model_state_dict(model)}
-    with _quietly_alone():
-        dcp.load(tensors, checkpoint_id=state.checkpoint(step), no_dist=team.world_size == 1)
+    read_tensors(folder, tensors, alone=team.world_size == 1)
     set_model_state_dict(model, tensors["model"])
 
 
@@ -183,7 +156,7 @@ def _check_shapes(folder: Path, model: nn.Module) -> None:
     """Refuses a checkpoint whose weights are not those of this model, each by name and shape."""
     stored = {
         name.removeprefix("model."): tuple(entry.size)
-        for name, entry in FileSystemReader(folder).read_metadata().state_dict_metadata.items()
+        for name, entry in read_metadata(folder).state_dict_metadata.items()
         if name.startswith("model.") and isinstance(entry, TensorStorageMetadata)
     }
     wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
@@ -198,16 +171,9 @@ def _check_shapes(folder: Path, model: nn.Module) -> None:
         raise ValueError(f"{folder} is the checkpoint of another model: {shown}{more}")
 
 
-def _tensors(learner: Learner) -> dict[str, Any]:
+def tensors_of(learner: Learner) -> dict[str, Any]:
+    """What a checkpoint holds: the model's state dict and the optimizer's, by parameter name."""
     return {
         "model": get_model_state_dict(learner.model),
         "optimizer": get_optimizer_state_dict(learner.model, learner.optimizer),
     }
-
-
-@contextlib.contextmanager
-def _quietly_alone() -> Iterator[None]:
-    """Torch warns of a single process even where it was asked for with `no_dist`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield

@@ -127,6 +127,8 @@ class RunConfig(Frozen):
             sequences are read through.
         micro_batch_size: Sequences per worker in one forward pass; None: all at once. Not hashed.
         checkpoint_interval_steps: Not hashed.
+        keep_checkpoints: The newest so many are kept, the others to go back to should one be
+            damaged. Not hashed.
         log_interval_steps: One train row every so many steps. Not hashed.
         compile: Whether blocks are compiled; auto: where the stage is long enough to gain by it.
             Not hashed, like all that changes rounding alone.
@@ -154,6 +156,7 @@ class RunConfig(Frozen):
     document_end: CountOrZero | None = None
     micro_batch_size: Count | None = None
     checkpoint_interval_steps: Count = 1000
+    keep_checkpoints: Count = 2
     log_interval_steps: Count = 1
     compile: Literal["auto", "always", "never"] = "auto"
     activation_checkpointing: bool = False
@@ -271,6 +274,7 @@ _NOT_HASHED: dict[str, Any] = {
     "stream": True,
     "micro_batch_size": True,
     "checkpoint_interval_steps": True,
+    "keep_checkpoints": True,
     "log_interval_steps": True,
     "compile": True,
     "activation_checkpointing": True,

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from cpt.parsing import Count, ExactPositive, ExactShare, ExactUnitShare, Frozen, nearest
+from cpt.parsing import (
+    Count,
+    ExactPositive,
+    ExactShare,
+    ExactUnitShare,
+    Frozen,
+    Name,
+    Text,
+    nearest,
+)
 
 LOCAL_CORPORA = ("local:python-prose", "local:python-code")
 """Real text that every machine with Python has: docstrings, and the standard library's source."""
@@ -34,20 +43,22 @@ class SourceConfig(Frozen):
             are counted instead. Determines nothing.
     """
 
-    path: str
-    train: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
+    path: Text
+    train: tuple[Text, ...] = ()
+    validation: tuple[Text, ...] = ()
     validation_share: ExactShare | None = None
-    text: str = "text"
-    domain: str | None = None
-    name: str | None = None
-    revision: str | None = None
+    text: Text = "text"
+    domain: Text | None = None
+    name: Text | None = None
+    revision: Text | None = None
     streaming: bool = False
     tokens: Count | None = None
 
     @field_validator("train", "validation", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
+        if not isinstance(value, str | list | tuple):
+            raise ValueError("must be a file, a split, or a list of them")
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -139,7 +150,7 @@ class MixedDatasetConfig(Frozen):
         max_shared_documents: As of a `DatasetConfig`.
     """
 
-    sources: Annotated[dict[str, WeightedSource], Field(min_length=1)]
+    sources: Annotated[dict[Name, WeightedSource], Field(min_length=1)]
     repeat: bool = False
     max_shared_documents: ExactUnitShare = Fraction(1, 100)
 

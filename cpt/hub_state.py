@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from cpt import checkpoint
+from cpt.checkpoint_reading import UnsafeCheckpointError
 from cpt.config import RunConfig
 from cpt.hub_export import model_type, published, write_model
 from cpt.hub_tokenizer import write_tokenizer
@@ -46,7 +47,10 @@ def export_state(
             model = GPT(config.model)
         model.to_empty(device="cpu")
         alone = Workers(rank=0, world_size=1, device=torch.device("cpu"))
-        checkpoint.load_weights(state, model, alone)
+        try:
+            checkpoint.load_weights(state, model, alone)
+        except (checkpoint.DamagedCheckpointError, UnsafeCheckpointError) as error:
+            raise ConfigError([f"{state.path} is damaged: {error}."]) from error
         end_of_text = None
         try:
             meta = _corpus(state, config)
@@ -128,7 +132,8 @@ def complete_config(state: StateDir) -> RunConfig:
             raise ConfigError(
                 [f"{state.path} is {word}; must be complete: rewarm run SPEC trains what is left."]
             )
-        checkpoint.last_step(state)
+        if fault := state.checkpoint_fault(status.step):
+            raise ConfigError([f"{state.path} is damaged: {fault}."])
         return parse(RunConfig, read_json(state.config))
     except ConfigError:
         raise

@@ -13,6 +13,9 @@ EXIT_INTERRUPTED = 75
 """The exit status of a process that left and can go on; EX_TEMPFAIL of sysexits.h."""
 
 
+OTHER_ASKED = "another worker was asked to"
+
+
 class LeavingError(RuntimeError):
     """The state was saved and left before its end.
 
@@ -49,6 +52,11 @@ class Leave:
     @property
     def reason(self) -> str:
         """Empty where only another worker was asked."""
+        return self._reason
+
+    def wait(self) -> str:
+        """Returns the reason, once there is one."""
+        self._asked.wait()
         return self._reason
 
     def on_sigterm(self) -> None:

@@ -6,7 +6,6 @@ after each file system's own attempts: some seconds each.
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from pyarrow import fs
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from cpt.room import NO_ROOM
 from cpt.storage import below, holds_secret, shown_uri
 from cpt.token_store import StoreError
 
@@ -33,7 +33,6 @@ PASSING = re.compile(
 )
 """Refused and missing things stay so: NO_SUCH_BUCKET, ACCESS_DENIED, HTTP status 403 ..."""
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GOOGLE_RETRY_SECONDS = 10
 """Google's client alone would try for a quarter of an hour."""
 

@@ -5,9 +5,12 @@ import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+Value = TypeVar("Value")
 
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bf16 FLOP/s from NVIDIA's data sheets, by a part of the device's name."""
@@ -43,6 +46,14 @@ class Workers:
         if self.world_size > 1:
             dist.all_reduce(values)
         return values
+
+    def gather(self, value: Value) -> list[Value]:
+        """What each rank brings, by rank; all get it. Any value that can be pickled."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world_size
+        dist.all_gather_object(gathered, value)
+        return gathered
 
     def barrier(self) -> None:
         """Waits for all ranks."""

@@ -6,29 +6,42 @@ wrong experiment.
 """
 
 import difflib
+import itertools
 import math
+import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-import yaml
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainSerializer
 
 ConfigT = TypeVar("ConfigT", bound="Frozen")
+
+
+MOST_FAULTS = 50
+LONGEST_NAME = 100
+LARGEST_COUNT = 10**18
+"""Tokens, steps or anything else that is counted; far beyond all that was ever trained on."""
+
+_VAST = re.compile(r"e[-+]?\d{3,}", re.IGNORECASE)
+"""Powers of ten that an exact fraction would write out for minutes."""
 
 
 class ConfigError(ValueError):
     """Input that was refused, one sentence per fault.
 
     Attributes:
-        faults: The sentences, each complete in itself.
+        faults: The sentences, each complete in itself; where there are many, the first.
     """
 
     def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = tuple(faults)
+        found = list(itertools.islice(faults, MOST_FAULTS + 1))
+        if len(found) > MOST_FAULTS:
+            found[MOST_FAULTS:] = [f"there are more faults; these are the first {MOST_FAULTS}."]
+        self.faults = tuple(found)
         super().__init__("\n".join(self.faults))
 
 
@@ -54,17 +67,28 @@ def _number(value: object) -> object:
 
 
 def _whole(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number, not true or false")
+    number: object = value
     if isinstance(value, str):
         try:
-            return int(value)  # exact, where a float would round beyond 2^53
+            number = int(value)  # exact, where a float would round beyond 2^53
         except ValueError:
-            pass
-    number = _number(value)
+            number = _read(value)
     if isinstance(number, float):
         if not number.is_integer():
             raise ValueError("must be a whole number")
-        return int(number)
+        number = int(number)
+    if isinstance(number, int) and abs(number) > LARGEST_COUNT:
+        raise ValueError("must be at most 10^18")
     return number
+
+
+def _read(text: str) -> float:
+    try:
+        return float(text.replace("_", ""))
+    except ValueError:
+        raise ValueError("must be a whole number") from None
 
 
 def _fraction(value: object) -> object:
@@ -74,11 +98,30 @@ def _fraction(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
     if isinstance(value, int | float | str):
+        text = str(value).replace("_", "")
+        if len(text) > 60 or _VAST.search(text):
+            raise ValueError("must be a number or a fraction of at most 60 characters")
         try:
-            return Fraction(str(value).replace("_", ""))
+            return Fraction(text)
         except (ValueError, ZeroDivisionError):
             raise ValueError("must be a number or a fraction such as 1/20") from None
     raise ValueError("must be a number or a fraction such as 1/20")
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty; leave it out, or say what is meant")
+    return value
+
+
+def _one_line(value: str) -> str:
+    if not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():
+        raise ValueError(f"must be one line of 1 to {LONGEST_NAME} printable characters")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_filled)]
+Name = Annotated[str, AfterValidator(_one_line)]
 
 
 def _in_range(
@@ -126,48 +169,7 @@ def parse(schema: type[ConfigT], content: object) -> ConfigT:
         raise ConfigError(sentences(schema, error)) from error
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys; here the second is refused.
-
-    Seen while composing, where a mapping still holds what was written: a key may override one
-    that `<<` merges in.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.composer.ComposerError(
-                        None, None, f"the key '{key.value}' stands twice", key.start_mark
-                    )
-                seen.add((key.tag, key.value))
-        return node
-
-
-def load_yaml(text: str, origin: str) -> dict[str, Any]:
-    """Reads a YAML mapping.
-
-    Args:
-        text: The YAML document.
-        origin: How to call it in a fault, e.g. its path.
-
-    Raises:
-        ConfigError: Not YAML, not a mapping, or a key stands twice.
-    """
-    try:
-        # A SafeLoader underneath: no tag constructs an object.
-        content = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{origin} is not valid YAML: {_problem(error)}."]) from error
-    if not isinstance(content, dict):
-        kind = "is empty" if content is None else f"holds {shown(content)}"
-        raise ConfigError([f"{origin} must hold a mapping of fields, but {kind}."])
-    return content
-
-
-def sentences(schema: type[pydantic.BaseModel], error: pydantic.ValidationError) -> list[str]:
+def sentences(schema: type[pydantic.BaseModel], error: pydantic.ValidationError) -> Iterator[str]:
     """One sentence for each fault that pydantic found.
 
     Every member of a union complains; one that fitted well enough to complain about a part of the
@@ -175,11 +177,10 @@ def sentences(schema: type[pydantic.BaseModel], error: pydantic.ValidationError)
     """
     faults = error.errors()
     places = [_without_tags(schema, fault["loc"]) for fault in faults]
-    return [
-        _sentence(schema, dict(fault))
-        for fault, place in zip(faults, places, strict=True)
-        if not any(len(place) < len(other) and other[: len(place)] == place for other in places)
-    ]
+    inner = {place[:length] for place in places for length in range(len(place))}
+    for fault, place in zip(faults, places, strict=True):
+        if place not in inner:
+            yield _sentence(schema, dict(fault))
 
 
 def nearest(name: str, legal: Iterable[str]) -> str:
@@ -192,6 +193,8 @@ def nearest(name: str, legal: Iterable[str]) -> str:
 
 def shown(value: object, limit: int = 60) -> str:
     """A value as it stands in a sentence, cut where it is long."""
+    if value is None:
+        return "nothing"
     text = repr(str(value)) if isinstance(value, Fraction) else repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
@@ -200,12 +203,19 @@ def dotted(location: Sequence[int | str]) -> str:
     """`axes.max_lr[1]` from ('axes', 'max_lr', 1)."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        odd = not part or not part.isprintable() or len(part) > LONGEST_NAME
+        name = shown(part) if odd else part
+        text += f".{name}" if text else name
     return text
 
 
 def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
     location: tuple[int | str, ...] = _without_tags(schema, fault["loc"])
+    if location[-1:] == ("[key]",):  # pydantic's word for the name itself
+        location = location[:-1]
     field, value, kind = dotted(location), fault["input"], fault["type"]
     context = fault.get("ctx", {})
     if kind == "extra_forbidden":
@@ -232,6 +242,12 @@ def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
         return (
             f"{field}: got {shown(value)}; must be a mapping of at least {context['min_length']}."
         )
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"{field}: got {shown(value)}; must be text; put it in quotes."
+    if kind == "tuple_type" and not isinstance(value, Mapping | None):
+        return f"{field}: got {shown(value)}; must be a list: [{shown(value).strip(chr(39))}]."
+    if kind in {"model_type", "model_attributes_type"}:
+        return f"{field}: got {shown(value)}; must be a mapping{_its_fields(schema, fault['loc'])}."
     message = fault["msg"].removeprefix("Input should ")
     rule = _RULES[kind].format_map(context) if kind in _RULES else message
     return f"{field}: got {shown(value)}; must {rule}."
@@ -240,12 +256,10 @@ def _sentence(schema: type[pydantic.BaseModel], fault: dict[str, Any]) -> str:
 _RULES = {
     "bool_parsing": "be true or false",
     "bool_type": "be true or false",
-    "dict_type": "be a mapping",
+    "dict_type": "be a mapping, 'name: value'",
     "float_type": "be a number",
     "int_type": "be a whole number",
     "invalid_key": "be the name of a field",
-    "model_attributes_type": "be a mapping",
-    "model_type": "be a mapping",
     "string_type": "be text",
     "too_long": "be a list of at most {max_length}",
     "too_short": "be a list of at least {min_length}",
@@ -256,13 +270,6 @@ _RULES = {
 
 def _is_slip(value: object, names: Iterable[str]) -> bool:
     return isinstance(value, str) and bool(difflib.get_close_matches(value, list(names), n=1))
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
-        mark = error.problem_mark
-        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
-    return " ".join(str(error).split())
 
 
 def _without_tags(
@@ -289,6 +296,18 @@ def _owner(
         owner = _member(owner, part) or _choice(owner, part) or owner
     models = [model for model in _flat(owner) if _is_model(model)]
     return typing.cast(type[pydantic.BaseModel], models[0]) if models else None
+
+
+def _its_fields(schema: type[pydantic.BaseModel], location: Sequence[int | str]) -> str:
+    """What a mapping would hold, where one kind of it is meant."""
+    owner: object = schema
+    for part in location:
+        owner = _member(owner, part) or _choice(owner, part) or owner
+    models = [model for model in _flat(owner) if _is_model(model)]
+    if len(models) > 1:
+        return " with a 'type'"
+    model = _owner(schema, location)
+    return f" of its fields: {', '.join(sorted(model.model_fields))}" if model else ""
 
 
 def _is_model(annotation: object) -> bool:

@@ -15,24 +15,30 @@ This file is the one contract between training, sweeps and analysis (standard li
         data.jsonl                 one DataRow a line, appended
         tasks.jsonl                one TaskRow a line, appended by `rewarm evaluate`
         checkpoints/step_00004000/ distributed checkpoint; `complete.json` in it is written last
+                                   (cpt.checkpoint_marker)
       sweeps/<name>/
         sweep.yaml plan.json       as submitted
+        owner.json                 who runs it at this moment (sweeps.owner)
+        ray/                       what Ray keeps while it runs
         report.html trials.csv     what a person reads
 
 Rows are only ever appended. After a resume the rows past the resumed step stand there twice;
-`current_rows` is the one place that decides which of them count.
+`current_rows` is the one place that decides which of them count. What is found damaged is set aside
+under its name and `.damaged-1`, and nothing of it is deleted.
 """
 
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-CHECKPOINTS_KEPT = 2
-"""Of each state: the newest, and one before it should the newest be damaged."""
+from cpt.checkpoint_marker import NAME, Marker
+from cpt.room import room_for
+from cpt.seals import SEAL, sealed_text
 
 
 class StatusWord(StrEnum):
@@ -51,7 +57,8 @@ class Status:
     Attributes:
         status: One of the four words.
         step: Optimizer updates completed when this was written.
-        reason: Why it failed or was stopped, in one sentence; empty otherwise.
+        reason: Why it failed or was stopped, in one sentence; while it runs, what was found damaged
+            and where it went on from; empty otherwise.
         rule: The early-stopping rule that ended it, as its sweep file has it; None otherwise.
     """
 
@@ -237,44 +244,75 @@ class StateDir:
 
     def checkpoint_marker(self, step: int) -> Path:
         """Written last: a checkpoint without it is the remains of a kill."""
-        return self.checkpoint(step) / "complete.json"
+        return self.checkpoint(step) / NAME
 
-    def mark_checkpoint(self, step: int, content: Mapping[str, Any]) -> None:
-        """Declares the checkpoint of a step whole, and whose it is."""
-        files = sorted(path for path in self.checkpoint(step).iterdir() if path.is_file())
-        sizes = {path.name: path.stat().st_size for path in files}
-        marker = {"state": self.path.name, "step": step, **content, "bytes": sizes}
-        write_json(self.checkpoint_marker(step), marker)
+    def mark_checkpoint(self, marker: Marker) -> None:
+        """Declares a checkpoint whole; all that it speaks of is on disk before."""
+        for name in marker.rows:
+            if (self.path / name).exists():
+                _sync(self.path / name)
+        folder = self.checkpoint(marker.step)
+        for above in (self.path, self.checkpoints, folder):
+            _sync(above)
+        write_sealed(self.checkpoint_marker(marker.step), marker.to_json())
+        _sync(folder)
+
+    def read_marker(self, step: int) -> Marker:
+        """What the checkpoint of a step says of itself.
+
+        Raises:
+            ValueError: There is no marker, or it is damaged, or another checkpoint's.
+        """
+        path = self.checkpoint_marker(step)
+        if not path.is_file():
+            raise ValueError(f"{path} is missing")
+        content = read_json(path)
+        try:
+            marker = Marker.from_json(content)
+        except ValueError as error:
+            raise ValueError(f"{path} is no marker of a checkpoint: {error}") from error
+        if (marker.state, marker.step) != (self.path.name, step):
+            whose = f"{marker.state}, step {marker.step}"
+            raise ValueError(f"{self.checkpoint(step)} is the checkpoint of {whose}")
+        return marker
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps that have a folder, marked or not, ascending."""
+        if not self.checkpoints.is_dir():
+            return []
+        names = (re.fullmatch(r"step_(\d{8,})", path.name) for path in self.checkpoints.iterdir())
+        return sorted(int(name[1]) for name in names if name)
 
     def marked_steps(self) -> list[int]:
         """Steps whose checkpoint bears a marker, ascending."""
-        markers = self.checkpoints.glob("step_*/complete.json")
-        return sorted(int(marker.parent.name.removeprefix("step_")) for marker in markers)
+        return [step for step in self.checkpoint_steps() if self.checkpoint_marker(step).exists()]
+
+    def whole_steps(self) -> list[int]:
+        """Steps whose checkpoint has no fault that `checkpoint_fault` sees, ascending."""
+        return [step for step in self.marked_steps() if self.checkpoint_fault(step) is None]
 
     def checkpoint_fault(self, step: int) -> str | None:
-        """What is wrong with the checkpoint of a step, in words; None: it is this state's, whole.
+        """What is wrong with the checkpoint of a step, in words; None: nothing that is soon seen.
 
         Told from the marker: a folder without one, that of another state, a file that is missing or
-        of another size.
+        of another size, rows that are fewer than it goes on from. No content is read.
         """
-        marker, folder = self.checkpoint_marker(step), self.checkpoint(step)
-        if not marker.exists():
-            return f"{marker} is missing"
         try:
-            content = read_json(marker)
+            marker = self.read_marker(step)
         except ValueError as error:
             return str(error)
-        if content.get("state") != self.path.name or content.get("step") != step:
-            return (
-                f"{folder} is the checkpoint of {content.get('state')}, step {content.get('step')}"
-            )
-        for name, size in content.get("bytes", {}).items():
-            file = folder / name
-            if not file.is_file():
-                return f"{file} is missing"
-            if file.stat().st_size != size:
-                return f"{file} has {file.stat().st_size} bytes, not the {size} that were written"
-        return None
+        return marker.quick_fault(self.checkpoint(step), self.path)
+
+    def completion_fault(self, step: int) -> str | None:
+        """Why a state is not complete at its last step, whatever its status; None: it is.
+
+        Its rows are read; the files of its checkpoint are not.
+        """
+        return self.checkpoint_fault(step) or self.read_marker(step).row_fault(self.path)
+
+    def set_checkpoint_aside(self, step: int) -> Path:
+        """Renames a damaged checkpoint, to `step_00000040.damaged-1`."""
+        return set_aside(self.checkpoint(step))
 
     def read_status(self) -> Status | None:
         """The status, or None where this state was never started.
@@ -300,7 +338,7 @@ class StateDir:
         content = dataclasses.asdict(status)
         if status.rule is None:
             del content["rule"]
-        write_json(self.status, content)
+        write_sealed(self.status, content)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +356,11 @@ class SweepDir:
     def plan(self) -> Path:
         """Trials and the states they need (sweeps.plan.Plan)."""
         return self.path / "plan.json"
+
+    @property
+    def ray(self) -> Path:
+        """What Ray keeps while the sweep runs."""
+        return self.path / "ray"
 
     @property
     def report(self) -> Path:
@@ -365,30 +408,49 @@ class ResultTree:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads one JSON object.
+    """Reads one JSON object; of one that bears a seal, what the seal is of.
+
+    An object without a seal was written by a person or another program and is taken at its word.
 
     Raises:
-        ValueError: The file holds no complete JSON object; the sentence names the path.
+        ValueError: The file holds no complete JSON object, or its seal is broken; the sentence
+            names the path.
     """
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         content = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not complete JSON ({error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a JSON {type(content).__name__}, not an object")
+    if content.pop(SEAL, None) is not None and text != sealed_text(content):
+        raise ValueError(f"{path} is not as it was written: its seal is broken")
     return content
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file atomically: a reader sees the old content or the new, never a part."""
+    """Replaces a file atomically: a reader sees the old content or the new, never a part.
+
+    Raises:
+        NoRoomError: The disk is full.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same, of a file that is no text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with room_for(path, len(content)), aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -400,14 +462,50 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, _json(path, content, indent=1) + "\n")
 
 
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Replaces a JSON file atomically by one that bears a seal, which `read_json` checks.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON lacks; the file is left as it was.
+    """
+    try:
+        text = sealed_text(content)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot hold {content}: {error}") from error
+    write_text(path, text)
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file or folder, to its name and `.damaged-1`; returns the new path."""
+    return path.rename(name_aside(path))
+
+
+def name_aside(path: Path) -> Path:
+    """The first name of the kind `NAME.damaged-1` that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return aside
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def append_rows(path: Path, rows: Iterable[TrainRow | EvalRow | DataRow | TaskRow]) -> None:
     """Appends rows as JSON lines in one write, after healing a line cut off by a kill.
 
     Raises:
         ValueError: A number is NaN or infinite, which JSON lacks; no row is appended.
+        NoRoomError: The disk is full.
     """
     lines = "".join(_json(path, dataclasses.asdict(row)) + "\n" for row in rows)
-    with path.open("a+b") as file:
+    with room_for(path, len(lines)), path.open("a+b") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
@@ -426,17 +524,18 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Reads JSON lines in file order; a line cut off by a kill is left out.
 
     A missing file has no rows. Only a line that lost its end may be unreadable: one that a kill
-    cut off, at the end of the file or before a resume.
+    cut off, at the end of the file or before a resume. What else befell a line is told by the
+    digests of `cpt.checkpoint_marker`.
     """
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
             rows.append(row)
     return rows
 

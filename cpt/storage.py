@@ -32,13 +32,21 @@ def place(value: str) -> str:
         ValueError: Neither; the message is the rule.
     """
     scheme, separator, rest = value.partition("://")
+    if slip := re.match(rf"({'|'.join(('file', *REMOTE_SCHEMES))}):/?(?!/)", value):
+        raise ValueError(
+            f"must be a directory, or a URI; did you mean '{slip[1]}://{value[slip.end() :]}'?"
+        )
     if separator and scheme not in ("file", *REMOTE_SCHEMES):
         raise ValueError(
             "must be a directory, or a URI of a scheme that pyarrow opens"
             + nearest(scheme, ("file", *REMOTE_SCHEMES))
         )
     if separator and scheme != "file":
-        if not urlsplit(value).netloc:
+        try:
+            bucket = urlsplit(value).netloc
+        except ValueError:
+            bucket = ""
+        if not bucket:
             raise ValueError(f"must name a bucket: {scheme}://BUCKET/FOLDER")
         return value
     path = rest if separator else value

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from cpt.parsing import Count, Frozen
+from cpt.parsing import Count, Frozen, Text
 
 BYTES_AND_END = 257
 """Every byte is a token, so that any text can be encoded, and so is the end of a text."""
@@ -51,6 +51,6 @@ def _named_or_trained(value: object) -> str:
 
 
 NamedOrTrained = Annotated[
-    Annotated[str, Tag("named")] | Annotated[TrainedTokenizerConfig, Tag("trained")],
+    Annotated[Text, Tag("named")] | Annotated[TrainedTokenizerConfig, Tag("trained")],
     Discriminator(_named_or_trained),
 ]

@@ -1,7 +1,7 @@
 """One stage of one model: take a batch, update, evaluate if due, save if due.
 
 Running it again is resuming it: a complete state returns at once, an interrupted one goes on from
-its newest complete checkpoint, and the finished rows and weights are those of a run that was
+its newest whole checkpoint, and the finished rows and weights are those of a run that was
 never interrupted. A state with a `base` goes on from that state's checkpoint in the same way, so
 that its rows and weights are those of a run that began at step 0.
 """
@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from cpt import checkpoint, hub
+from cpt import checkpoint, hub, recovery
 from cpt import schedule as schedules
-from cpt.checkpoint import Progress, Saver
+from cpt.checkpoint import Progress
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
 from cpt.learner import Learner
-from cpt.leaving import Leave, LeavingError
+from cpt.leaving import OTHER_ASKED, Leave, LeavingError
 from cpt.model import initial_weights
 from cpt.parallel import Workers, workers
 from cpt.parsing import parse
@@ -34,7 +34,9 @@ from cpt.records import (
     append_rows,
     read_json,
     write_json,
+    write_sealed,
 )
+from cpt.saver import Saver
 from cpt.tally import Tally
 
 
@@ -65,19 +67,21 @@ def train(
         ValueError: There are more workers than sequences in a global batch, or a validation domain
             is shorter than a sequence.
         LeavingError: It was asked to leave; the updates done so far are saved.
-        FileNotFoundError: The parent or base state is not complete.
+        IncompleteStateError: The parent or base state is not complete.
+        DamagedCheckpointError: The final checkpoint of the parent or base is damaged; it was set
+            aside, and that state is to be trained again first.
         DivergedError: Recorded as failed; running it again fails at the same step.
     """
     state = tree.state(config.state_id)
-    status = state.read_status()
-    if status is not None and status.status is StatusWord.COMPLETE:
+    if recovery.is_complete(state, config.end_step):
         return
     with workers() as team:
         _check_workers(config, team)
+        recovered = recovery.recover(state, team)
         config = _as_recorded(config, state)
         if team.is_first:
-            write_json(state.config, config.model_dump(mode="json"))
-        run = _Run(config, tree, state, team, on_evaluation, leave or Leave())
+            write_sealed(state.config, config.model_dump(mode="json"))
+        run = _Run(config, tree, state, team, on_evaluation, leave or Leave(), recovered)
         try:
             with run.saver:
                 run.to_the_end()
@@ -113,7 +117,7 @@ def _as_recorded(config: RunConfig, state: StateDir) -> RunConfig:
     recorded = read_config(state)
     if recorded.state_id != config.state_id:
         raise ValueError(f"{state.config} is that of {recorded.state_id}, not of {state.path.name}")
-    free_to_change = ["micro_batch_size", "checkpoint_interval_steps"]
+    free_to_change = ["micro_batch_size", "checkpoint_interval_steps", "keep_checkpoints"]
     if not checkpoint.steps(state):
         free_to_change.append("base")
     return recorded.model_copy(update={name: getattr(config, name) for name in free_to_change})
@@ -130,8 +134,10 @@ class _Run:
         team: Workers,
         on_evaluation: OnEvaluation | None,
         leave: Leave,
+        recovered: str,
     ) -> None:
         self.config, self.state, self.team = config, state, team
+        self.recovered = recovered
         self.on_evaluation = on_evaluation
         self.leave, self.is_leaving = leave, False
         self.stream = TrainingStream(config, tree)
@@ -143,8 +149,8 @@ class _Run:
         self.flops_per_token = config.model.flops_per_token(config.sequence_length)
         self.step, self.elapsed_before = 0, 0.0
         self.learner = Learner(config, team)
-        self.saver = Saver(state, self.learner, team)
-        source = _checkpoint_to_go_on_from(config, state, tree)
+        self.saver = Saver(state, self.learner, team, config.keep_checkpoints)
+        source = _checkpoint_to_go_on_from(config, state, tree, team)
         if source is not None:
             progress = checkpoint.load(*source, self.learner, team)
             self.step, self.elapsed_before = progress.step, progress.elapsed_seconds
@@ -181,7 +187,7 @@ class _Run:
                 break
             if self.is_leaving:
                 self.saver.wait()
-                raise LeavingError(self.step, self.leave.reason or "another worker was asked to")
+                raise LeavingError(self.step, self.leave.reason or OTHER_ASKED)
             self._update()
         self.saver.wait()
         self._write_status(StatusWord.COMPLETE)
@@ -264,12 +270,13 @@ class _Run:
         return self.elapsed_before + time.perf_counter() - self.started
 
     def _write_status(self, word: StatusWord) -> None:
+        reason = self.recovered if word is StatusWord.RUNNING else ""
         if self.team.is_first:
-            self.state.write_status(Status(status=word, step=self.step))
+            self.state.write_status(Status(status=word, step=self.step, reason=reason))
 
 
 def _checkpoint_to_go_on_from(
-    config: RunConfig, state: StateDir, tree: ResultTree
+    config: RunConfig, state: StateDir, tree: ResultTree, team: Workers
 ) -> tuple[StateDir, int] | None:
     """The state's own newest checkpoint, else that of its base; None: begin at step 0."""
     saved = checkpoint.steps(state)
@@ -278,7 +285,7 @@ def _checkpoint_to_go_on_from(
     if config.base is None:
         return None
     base = tree.state(config.base)
-    return base, checkpoint.last_step(base)
+    return base, checkpoint.final_step(base, team)
 
 
 def _check_workers(config: RunConfig, team: Workers) -> None:

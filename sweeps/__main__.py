@@ -7,6 +7,7 @@ interrupted, and the same command goes on.
 import contextlib
 import enum
 import json
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,7 @@ from sweeps import show
 from sweeps.agenda import Agenda, agenda
 from sweeps.cost import Tariff, costs, given_tariff
 from sweeps.declared import declared_plan
+from sweeps.ownership import owned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
@@ -35,6 +37,9 @@ from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
 from sweeps.store import find, results_of, set_aside, tree_of
 from sweeps.sweep_file import load
 from sweeps.words import counted
+
+MOST_ROUNDS = 10
+"""How often a run goes back to make anew what was found damaged; a disk may be beyond hope."""
 
 
 class Exit(enum.IntEnum):
@@ -137,20 +142,28 @@ def run(
     ] = False,
 ) -> None:
     """Train what is missing, then write the report. Run it again to go on."""
-    with _extra("train"):
-        from sweeps.prepare import prepare, write_plan
+    # Read before anything heavy is imported: a refusal takes no time.
+    spec, submitted = load(spec_file, overrides or ())
     # What a scheduler sends before it takes the machine away.
     signal.signal(signal.SIGTERM, _interrupt)
+    with _extra("train"):
+        from sweeps.prepare import prepare, write_plan
     try:
-        spec, submitted = load(spec_file, overrides or ())
         tree = results_of(spec)
-        planned = prepare(spec, tree, _say)
-        write_plan(planned, submitted, tree)
-        status = _train(planned, tree, address, retry_failed=retry_failed)
-        _report(tree.sweep(spec.name))
+        with owned(tree.sweep(spec.name), _stop, _say):
+            for _ in range(MOST_ROUNDS):
+                planned = prepare(spec, tree, _say)
+                write_plan(planned, submitted, tree)
+                status = _train(planned, tree, address, retry_failed=retry_failed)
+                # What failed in this round is left alone in the next.
+                retry_failed = False
+                if status is not None:
+                    break
+            _report(tree.sweep(spec.name))
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
-    if status is Exit.INTERRUPTED:
+    if status in (None, Exit.INTERRUPTED):
+        status = Exit.INTERRUPTED
         err.print("interrupted; the same command goes on where it stopped")
     raise typer.Exit(status)
 
@@ -276,8 +289,10 @@ def _measured(planned: Plan, say: Callable[[str], None]) -> Tariff:
     return measured_tariff(planned, say)
 
 
-def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool) -> Exit:
-    """Trains the agenda and says what came of it."""
+def _train(
+    planned: Plan, tree: ResultTree, address: str | None, *, retry_failed: bool
+) -> Exit | None:
+    """Trains the agenda and says what came of it; None: something has to be made anew first."""
     found = find(planned, tree)
     for name, one in found.items():
         if one.damage is not None:
@@ -301,10 +316,11 @@ def _train(planned: Plan, tree: ResultTree, address: str | None, *, retry_failed
         out.print(f"nothing to train: {settled} of {counted(len(planned.states), 'state')}")
         return Exit.FAILED if todo.failed else Exit.DONE
     out.print(f"{counted(len(todo.todo), 'state')} to train, {settled} already")
-    return _launch(planned, tree, todo, address) or (Exit.FAILED if todo.failed else Exit.DONE)
+    status = _launch(planned, tree, todo, address)
+    return Exit.FAILED if status is Exit.DONE and todo.failed else status
 
 
-def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit:
+def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress
@@ -314,16 +330,22 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         with launch.cluster(address, planned.spec.resources) as slots:
             out.print(f"Ray is up: {counted(slots, 'state')} at a time")
             with progress.shown(todo, tree, out):
-                outcome = launch.run(planned, todo, tree)
+                outcome = launch.run(planned, todo, tree, _say)
     except launch.ClusterError as error:
         raise ConfigError([f"resources: {error}"]) from error
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    for name, reason in outcome.failed.items():
-        err.print(f"failed: {planned.states[name].config.label}: {reason}", markup=False)
+    for name, reason in {**outcome.failed, **outcome.hindered}.items():
+        word = "failed" if name in outcome.failed else "interrupted"
+        label = planned.states[name].config.label
+        err.print(f"{word}: {label}: {reason}", markup=False, soft_wrap=True)
+    if outcome.damaged and not outcome.left:
+        for name, reason in outcome.damaged.items():
+            label = planned.states[name].config.label
+            err.print(f"damaged: {label} starts from: {reason}; made anew", soft_wrap=True)
+        return None
     interrupted = [name for name in outcome.unfinished if not _waits(todo, name, outcome.failed)]
     if interrupted:
-        err.print(f"{counted(len(interrupted), 'state')} lost their machine")
         return Exit.INTERRUPTED
     out.print(f"trained in {progress.duration(time.monotonic() - began)}")
     return Exit.FAILED if outcome.failed else Exit.DONE
@@ -374,8 +396,14 @@ def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _stop(reason: str) -> None:
+    """Ends this run as a scheduler would, which the main thread listens to."""
+    err.print(reason, markup=False, soft_wrap=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _say(text: str) -> None:
-    out.print(text, markup=False)
+    out.print(text, markup=False, soft_wrap=True)
 
 
 def _silent(text: str) -> None:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from cpt.config import RunConfig
-from cpt.records import CHECKPOINTS_KEPT
 from sweeps.plan import Plan, Trial
 from sweeps.spec import SweepSpec
 
@@ -162,7 +161,7 @@ def _cost(plan: Plan, tariff: Tariff, work: Work, beyond: int, longest: Work) ->
         worker_hours=hours,
         longest_path_hours=None
         if speed is None
-        else longest.worker_hours(speed) / plan.spec.resources.workers,
+        else longest.worker_hours(speed) / plan.spec.resources.most_workers,
         money=None if hours is None or price is None else hours * price,
     )
 
@@ -225,7 +224,7 @@ class _Ledger:
 
 
 def checkpoints(config: RunConfig, first_step: int) -> int:
-    """How many checkpoints a state leaves behind: its last and, where it made others, one more.
+    """How many checkpoints a state leaves behind: its last and, where it made others, those kept.
 
     Args:
         config: The state's.
@@ -233,4 +232,4 @@ def checkpoints(config: RunConfig, first_step: int) -> int:
     """
     interval, end = config.checkpoint_interval_steps, config.end_step
     made = (end - 1) // interval - first_step // interval + 1
-    return min(made, CHECKPOINTS_KEPT)
+    return min(made, config.keep_checkpoints)

@@ -14,6 +14,9 @@ from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
 
+AMPLE = 10**24
+"""Tokens; more than any budget asks for."""
+
 
 def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     """Plans with the declared sizes of the training data.
@@ -50,6 +53,33 @@ def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     # No tokenizer says which token ends a document; any id will do, as those of states are
     # provisional anyway, and 0 is in every vocabulary.
     return make_plan(spec, declared_facts(spec), vocab_size, taken, end_of_text=0)
+
+
+def rehearse(spec: SweepSpec, taken: TakenModel | None = None) -> None:
+    """Refuses, before any data are read, what no data could make right.
+
+    Plans the first seed as if every source held all that is asked of it.
+
+    Args:
+        spec: What was asked for.
+        taken: The model that a sweep with a checkpoint starts from.
+
+    Raises:
+        ConfigError: Schedules, stopping or sequences do not fit; one sentence for each fault.
+    """
+    first = spec.axes.model_copy(update={"seed": spec.seeds[:1]})
+    facts = {name: _ample(spec, name) for name in spec.stage_datasets}
+    make_plan(spec.model_copy(update={"axes": first}), facts, 1, taken, end_of_text=0)
+
+
+def _ample(spec: SweepSpec, name: str) -> DatasetFacts:
+    held_out = max(spec.evaluation.tokens_per_dataset, spec.sequence_length) + 1
+    dataset = spec.datasets[name]
+    return DatasetFacts(
+        sources={part: _split(f"{name}:{part}", AMPLE) for part in dataset.sources},
+        weights=dataset.weights,
+        validation=_split(f"{name}:validation", held_out),
+    )
 
 
 def declared_facts(spec: SweepSpec) -> Mapping[str, DatasetFacts]:

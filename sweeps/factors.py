@@ -11,6 +11,7 @@ from cpt.parsing import (
     CountOrZero,
     ExactShare,
     Frozen,
+    Name,
     NotNegative,
     Positive,
     UnitShare,
@@ -87,6 +88,8 @@ class ScheduleShape(Lengths):
 
 
 def _shape(value: object) -> object:
+    if not isinstance(value, str | Mapping | ScheduleShape):
+        raise ValueError("must be the name of a schedule, or a mapping with its type")
     return {"type": value} if isinstance(value, str) else value
 
 
@@ -216,7 +219,7 @@ class Listed(Center):
         name: Its label; None: made from what it says.
     """
 
-    name: str | None = None
+    name: Name | None = None
 
 
 def scoped(dataset: str, factor: str) -> str:

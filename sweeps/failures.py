@@ -1,60 +1,156 @@
-"""Why a state did not come to its end: by itself, or because its machine was lost."""
+"""Why an attempt at a state ended before its end, and whether another one may help.
 
-from pathlib import Path
+A training that raises would raise again: it has failed by itself. A process that died, a machine
+that was taken away, a disk that was full, a store that did not answer say nothing of the state.
+"""
+
+import contextlib
+import enum
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
+import torch.distributed as dist
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
-from ray.tune.experiment import Trial as TuneTrial
+from ray.train.v2.api.exceptions import ControllerError, PreemptionError
 
-from cpt.records import ResultTree, Status, StatusWord
+from cpt.checkpoint import DamagedCheckpointError, IncompleteStateError
+from cpt.leaving import OTHER_ASKED, LeavingError
+from cpt.token_store import DamagedError, StoreError
 
-
-class FailureRecorder(tune.Callback):
-    """Writes down why a state failed, unless its machine was lost: that one can go on."""
-
-    def __init__(self, tree: ResultTree) -> None:
-        self._tree = tree
-
-    def on_trial_error(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
-        """Called by Tune in the driver."""
-        # Tune's own getters read the copy in storage, which is not there yet.
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-        if lost_its_machine(error):
-            return
-        state = self._tree.state(trial.config["state"])
-        before = state.read_status()
-        state.write_status(
-            Status(
-                status=StatusWord.FAILED,
-                step=before.step if before else 0,
-                reason=_reason(error),
-            )
-        )
+SURROUNDINGS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+)
+"""What a disk, or a network that is seen as one, may say of itself."""
 
 
-def lost_its_machine(error: BaseException) -> bool:
-    """Whether a process died, rather than the training raised: such a state can go on.
+class Kind(enum.Enum):
+    """What to do about it."""
 
-    In a worker group one dead worker is enough, whatever the others raised when it left them.
+    OWN = "it raised, and would again"
+    DIED = "a process of it died"
+    PEER = "it lost another worker of its group"
+    LEFT = "it saved and left, or its machine was taken away with notice"
+    SURROUNDINGS = "the disk or the store did not do its part"
+    DAMAGE = "what it starts from is damaged, and has to be made anew"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt ended.
+
+    Attributes:
+        kind: What to do about it.
+        reason: In a sentence.
     """
-    if isinstance(error, RayTaskError):
-        return isinstance(error.cause, BaseException) and lost_its_machine(error.cause)
-    if isinstance(error, WorkerGroupError):
-        return any(lost_its_machine(failure) for failure in error.worker_failures.values())
+
+    kind: Kind
+    reason: str
+
+
+def failure(error: BaseException) -> Failure:
+    """Finds the cause in what Ray wrapped it in.
+
+    In a worker group one that died, or left, is enough, whatever the others raised when they lost
+    it.
+    """
+    if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        return failure(error.cause)
     if isinstance(error, WorkerHealthCheckFailedError):
-        return lost_its_machine(error.health_check_failure)
-    return isinstance(error, RayActorError)
+        return failure(error.health_check_failure)
+    if isinstance(error, ControllerError):
+        return failure(error.controller_failure)
+    if isinstance(error, WorkerGroupError):
+        found = [failure(one) for one in error.worker_failures.values()]
+        # Of those that left the one that was asked to knows why.
+        return min(
+            found, key=lambda one: (_MOST_TELLING.index(one.kind), one.reason.endswith(OTHER_ASKED))
+        )
+    return Failure(_kind(error), _sentence(error))
 
 
-def _reason(error: BaseException) -> str:
-    """The last line of the original exception, out of what Ray wrapped it in."""
-    cause = getattr(error, "cause", None) or error
-    if isinstance(cause, WorkerGroupError):
-        cause = next(iter(cause.worker_failures.values()))
-    lines = str(cause).strip().splitlines() or [""]
-    return f"{type(cause).__name__}: {lines[-1]}"
+_MOST_TELLING = (
+    Kind.DAMAGE, Kind.LEFT, Kind.SURROUNDINGS, Kind.DIED, Kind.OWN, Kind.PEER
+)  # fmt: skip
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, LeavingError | PreemptionError):
+        return Kind.LEFT
+    if isinstance(error, RayActorError) and error.preempted:
+        return Kind.LEFT
+    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        return Kind.DIED  # a process, its node, or what another process held for it
+    if isinstance(error, dist.DistError) or "gloo" in str(error):
+        return Kind.PEER
+    if isinstance(error, DamagedError | DamagedCheckpointError | IncompleteStateError):
+        return Kind.DAMAGE
+    if isinstance(error, StoreError):
+        return Kind.SURROUNDINGS
+    if isinstance(error, OSError) and error.errno in SURROUNDINGS:
+        return Kind.SURROUNDINGS
+    return Kind.OWN
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        return _death(str(error))
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
+    if _is_out_of_memory(error):
+        return (
+            f"out of memory ({lines[0]}); lower micro_batch_size, set activation_checkpointing, or "
+            "use more workers"
+        )
+    if isinstance(error, LeavingError) or _kind(error) in (Kind.SURROUNDINGS, Kind.DAMAGE):
+        return lines[-1]
+    return f"{type(error).__name__}: {lines[-1]}"
+
+
+def _death(text: str) -> str:
+    """In Ray's own words, which fill a page."""
+    if "running low on memory" in text:
+        return (
+            "its machine ran out of memory and Ray ended its process; lower micro_batch_size, or "
+            "give the worker a larger machine"
+        )
+    if "node has died" in text or "node was terminated" in text:
+        return "its machine was lost"
+    return "its process died"
+
+
+@contextlib.contextmanager
+def deaths_of_all_kinds() -> Iterator[None]:
+    """Lets Tune take every way in which Ray ends a process for the death of one.
+
+    Tune 2.60 takes a process that Ray's memory monitor ended for a bug of its own, and stops the
+    whole experiment.
+    """
+    manager: Any = RayActorManager
+    known = manager._actor_task_failed
+
+    def failed(self: Any, *, exception: Exception, **named: Any) -> None:
+        if not isinstance(exception, RayTaskError | RayActorError):
+            exception = RayActorError(error_msg=str(exception))
+        known(self, exception=exception, **named)
+
+    manager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        manager._actor_task_failed = known
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Torch has a class for GPUs, and only words for CPUs."""
+    named = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+    return named or "DefaultCPUAllocator: can't allocate memory" in str(error)

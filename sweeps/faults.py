@@ -3,13 +3,20 @@
 What depends on the data (lengths, vocabulary, domains) is checked by `sweeps.plan`.
 """
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from cpt.dataset_config import source_field
 from cpt.parsing import nearest, shown
 from cpt.tokenizer_config import TrainedTokenizerConfig
 from sweeps.factors import FACTORS, HOLDING, Range, StageAxes, plain
 from sweeps.spec import SweepSpec, TakenUpstream, Upstream
+
+MOST_TRIALS = 100_000
+MOST_EVALUATIONS = 100_000
+"""Of one stage."""
 
 
 def spec_faults(spec: SweepSpec) -> Iterator[str]:
@@ -18,23 +25,14 @@ def spec_faults(spec: SweepSpec) -> Iterator[str]:
     yield from _dataset_faults(spec)
     yield from _tokenizer_faults(spec)
     yield from _budget_faults(spec)
-    if spec.global_batch_size % spec.resources.workers:
-        yield (
-            f"global_batch_size: got {spec.global_batch_size}; must be a multiple of "
-            f"resources.workers, {spec.resources.workers}."
-        )
-    if spec.resources.workers % spec.resources.replicas:
-        yield (
-            f"resources.replicas: got {spec.resources.replicas}; must divide resources.workers, "
-            f"{spec.resources.workers}."
-        )
+    yield from _size_faults(spec)
+    yield from _resource_faults(spec)
     yield from _design_faults(spec)
     yield from _axis_faults(spec, "axes", spec.axes)
     for number, stage in enumerate(spec.stages):
         yield from _axis_faults(spec, f"{spec.stage_field(number)}.axes", stage.axes)
     yield from _center_faults(spec)
-    repeated = {name for name in spec.baselines if spec.baselines.count(name) > 1}
-    for baseline in sorted(repeated):
+    for baseline in _repeated(spec.baselines):
         yield f"baselines: got {shown(baseline)} twice; name it once."
 
 
@@ -54,6 +52,38 @@ def _model_faults(spec: SweepSpec) -> Iterator[str]:
             why = "later stages share replay between data sets in proportion to it"
         if why is not None:
             yield f"upstream.token_budget is missing; {why}: say how many the checkpoint saw."
+
+
+def _resource_faults(spec: SweepSpec) -> Iterator[str]:
+    resources, batch = spec.resources, spec.global_batch_size
+    gpus = resources.gpus_per_worker
+    if gpus > 1 and not gpus.is_integer():
+        yield (
+            f"resources.gpus_per_worker: got {gpus:g}; must be a whole number, or a share below 1."
+        )
+    if isinstance(resources.workers, tuple):
+        # Shares of a batch that differ by one sequence are exact, but leave workers waiting.
+        if batch < resources.most_workers:
+            yield (
+                f"global_batch_size: got {batch}; must be at least {resources.most_workers}, the "
+                "most that resources.workers allows: a worker trains on whole sequences."
+            )
+        if resources.replicas > 1:
+            yield (
+                f"resources.replicas: got {resources.replicas}; must be 1 where resources.workers "
+                "is a range, which it may not divide; name one number of workers."
+            )
+        return
+    if batch % resources.workers:
+        yield (
+            f"global_batch_size: got {batch}; must be a multiple of resources.workers, "
+            f"{resources.workers}."
+        )
+    if resources.workers % resources.replicas:
+        yield (
+            f"resources.replicas: got {resources.replicas}; must divide resources.workers, "
+            f"{resources.workers}."
+        )
 
 
 def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
@@ -90,6 +120,8 @@ def _dataset_faults(spec: SweepSpec) -> Iterator[str]:
 def _tokenizer_faults(spec: SweepSpec) -> Iterator[str]:
     if not isinstance(spec.tokenizer, TrainedTokenizerConfig):
         return
+    for name in _repeated(spec.tokenizer.train_on):
+        yield f"tokenizer.train_on: got {shown(name)} twice; name it once."
     for name in spec.tokenizer.train_on:
         if name not in spec.datasets:
             yield (
@@ -125,6 +157,16 @@ def _budget_faults(spec: SweepSpec) -> Iterator[str]:
                 f"evaluation.final_window_steps: got {spec.evaluation.final_window_steps}; must "
                 f"be below the {steps} steps of {field}; lower it or raise that."
             )
+        for name, length in (
+            ("interval_steps", steps),
+            ("final_window_interval_steps", min(spec.evaluation.final_window_steps, steps)),
+        ):
+            interval = getattr(spec.evaluation, name)
+            if length // interval > MOST_EVALUATIONS:
+                yield (
+                    f"evaluation.{name}: got {interval}, which makes {length // interval:,} "
+                    f"evaluations of {field}; must make at most {MOST_EVALUATIONS:,}; raise it."
+                )
 
 
 def _branching_faults(spec: SweepSpec, number: int) -> Iterator[str]:
@@ -154,6 +196,29 @@ def _branching_faults(spec: SweepSpec, number: int) -> Iterator[str]:
                 f"{', '.join(HOLDING)}, which hold a rate that budgets can share; leave "
                 f"'{schedule}' out, or give each budget a sweep of its own."
             )
+
+
+def _size_faults(spec: SweepSpec) -> Iterator[str]:
+    """More than anyone trains; to lay so much out would take hours and all memory."""
+    lists = [spec.axes, *(stage.axes for stage in spec.stages)]
+    lengths = [
+        len(values)
+        for axes in lists
+        for name, values in axes.given().items()
+        if name != "seed" and not isinstance(values, Range)
+    ]
+    settings, field = {
+        "grid": (math.prod(lengths), "axes"),
+        "one_at_a_time": (1 + sum(lengths), "axes"),
+        "random": (spec.points or 0, "points"),
+        "list": (len(spec.trials or ()), "trials"),
+    }[spec.design]
+    trials = settings * len(spec.stages[-1].budgets or (0,)) * len(spec.seeds)
+    if trials > MOST_TRIALS:
+        yield (
+            f"{field}: make {trials:,} trials with all seeds and budgets; must be at most "
+            f"{MOST_TRIALS:,}; name fewer values, or draw some with design: random."
+        )
 
 
 def _schedules(spec: SweepSpec, number: int) -> Iterator[tuple[str, str]]:
@@ -186,12 +251,16 @@ def _design_faults(spec: SweepSpec) -> Iterator[str]:
         for field in swept:
             yield f"{field}: must be left out: design list takes its values from trials."
     names = [trial.name for trial in spec.trials or () if trial.name is not None]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in sorted({*names}.intersection(spec.baselines)):
+        yield f"trials: got the name {shown(name)}, which is that of a baseline; rename the trial."
+    for name in _repeated(names):
         yield f"trials: got the name {shown(name)} twice; the labels must differ."
-    contents = [trial.given() for trial in spec.trials or ()]
-    for index, content in enumerate(contents):
-        if content in contents[:index]:
+    seen: set[tuple[Any, ...]] = set()
+    for index, trial in enumerate(spec.trials or ()):
+        content = tuple(trial.given().items())
+        if content in seen:
             yield f"trials[{index}]: got the same values as an earlier trial; leave one out."
+        seen.add(content)
 
 
 def _axis_faults(spec: SweepSpec, field: str, axes: StageAxes) -> Iterator[str]:
@@ -205,13 +274,14 @@ def _axis_faults(spec: SweepSpec, field: str, axes: StageAxes) -> Iterator[str]:
             continue
         if not values:
             yield f"{field}.{name}: got []; must name at least one value, or be left out."
-        shown_values = [plain(value) for value in values]
-        for index, value in enumerate(shown_values):
-            if value in shown_values[:index]:
+        seen: set[Any] = set()
+        for index, value in enumerate(map(plain, values)):
+            if value in seen:
                 yield (
                     f"{field}.{name}[{index}]: got {shown(value)} a second time; the two trials "
                     "would be equal; leave one out."
                 )
+            seen.add(value)
 
 
 def _center_faults(spec: SweepSpec) -> Iterator[str]:
@@ -234,3 +304,7 @@ def _center_faults(spec: SweepSpec) -> Iterator[str]:
         else:
             why = "no axis gives it"
         yield f"center.{name} is missing; {why}."
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)

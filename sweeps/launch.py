@@ -1,8 +1,10 @@
 """Runs what is missing of a plan: Ray Tune fans the states out, the result tree decides.
 
 Tune's searcher hands out states as soon as their predecessor exists, longest remaining path first,
-as many as fit in the cluster at that moment. Tune's own snapshots are not used: after any
-interruption the agenda is made anew from the tree.
+as many as fit in the cluster at that moment, and again where an attempt died. Tune's own snapshots
+are not used: after any interruption the agenda is made anew from the tree.
+
+SIGTERM and Ctrl-C let all running states save before the run leaves; a second one leaves at once.
 """
 
 import contextlib
@@ -11,9 +13,11 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 # Read when ray.train is imported: the default poll of two seconds is longer than short states.
@@ -29,23 +33,26 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 
+from cpt.leaving import Leave
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda, settled_states
 from sweeps.answers import Answers
-from sweeps.capacity import slots, worker_resources
+from sweeps.attempts import Attempts
+from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
-from sweeps.failures import FailureRecorder
+from sweeps.failures import deaths_of_all_kinds, failure
+from sweeps.leaving import tell_to_leave
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
 from sweeps.scheduler import CohortScheduler, NoPreference
 from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
 from sweeps.stopping import AshaStopping, NoStopping
-from sweeps.worker import train_state, trial_resources
+from sweeps.worker import train_state, trainable
 
 
 class ClusterError(RuntimeError):
@@ -57,12 +64,18 @@ class Outcome:
     """What became of the states of one run; those in neither list are complete or stopped.
 
     Attributes:
-        failed: Id and reason of each state that failed by itself.
-        unfinished: States that were interrupted or lost their machine: run again to go on.
+        failed: Id and reason of each state that failed by itself, or was given up.
+        unfinished: States that can go on, and those that wait for others.
+        hindered: Id and reason of unfinished states that the disk or the store did not let go on.
+        damaged: Id and reason of unfinished states whose beginning has to be made anew: plan again.
+        left: Whether the run was asked to leave.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
+    hindered: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    left: bool = False
 
 
 @contextlib.contextmanager
@@ -76,19 +89,21 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
     ray.init(
         address=address or "local",
         # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
-        include_dashboard=None if address else resources.workers > 1,
+        include_dashboard=None if address else resources.most_workers > 1,
         object_store_memory=None if address else 100 * 1024 * 1024,
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    # Attempts that end with an error are ours to tell, in a sentence and not a stack.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray takes it for itself and would print a stack.
     signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        at_once = slots(resources)
+        at_once = capacity(resources) // resources.least_workers
         if at_once < 1:
             available = ray.cluster_resources()
             needed = {
-                name: amount * resources.workers
+                name: amount * resources.least_workers
                 for name, amount in worker_resources(resources).items()
             }
             raise ClusterError(
@@ -104,7 +119,8 @@ def run(
     plan: Plan,
     todo: Agenda,
     tree: ResultTree,
-    trainable: Callable[[dict[str, Any]], None] = train_state,
+    say: Callable[[str], None],
+    function: Callable[[dict[str, Any]], None] = train_state,
 ) -> Outcome:
     """Trains the states of an agenda inside a running cluster; returns when nothing more can be.
 
@@ -112,13 +128,17 @@ def run(
         plan: All states.
         todo: Those to train.
         tree: Where they are recorded.
-        trainable: Trains one state, called by Tune with what `worker.train_state` describes.
+        say: Told that the run was asked to leave.
+        function: Trains one state, called by Tune with what `worker.train_state` describes.
 
     Raises:
-        KeyboardInterrupt: It was ended early; running states are left for the next run to resume.
+        KeyboardInterrupt: It was asked twice; running states are left at their last checkpoint.
     """
     resources = plan.spec.resources
-    ray_storage = tree.sweep(plan.spec.name).path / "ray"
+    attempts, leave = Attempts(resources.max_failures, tree, plan, say), Leave()
+    ray_storage = tree.sweep(plan.spec.name).ray
+    # A sweep has one driver: what stands there is what a killed one left.
+    shutil.rmtree(ray_storage, ignore_errors=True)
     ray_storage.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=ray_storage))
     stopping = plan.spec.stopping
@@ -126,37 +146,111 @@ def run(
     scheduler = NoPreference()
     if isinstance(stopping, AshaStopping):
         compared = cohorts(plan, stopping)
-        answers = Answers(scratch.name) if resources.workers > 1 else None
+        answers = Answers(scratch.name) if resources.most_workers > 1 else None
         scheduler = _primed(plan, stopping, compared, tree, answers)
+    endings = _Endings(attempts, leave)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, trial_resources(resources)),
+        trainable(function, resources),
         tune_config=tune.TuneConfig(
-            search_alg=StateSearcher(todo.todo, tree, resources, str(scratch), compared),
+            search_alg=StateSearcher(
+                todo.todo, tree, resources, str(scratch), compared, attempts, leave
+            ),
             scheduler=scheduler,
             num_samples=-1,
             # An ended group leaves its driver waiting for it: that process cannot be reused.
-            reuse_actors=isinstance(stopping, NoStopping) or resources.workers == 1,
+            reuse_actors=isinstance(stopping, NoStopping) or resources.most_workers == 1,
             trial_dirname_creator=_folder,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[_Silence(), FailureRecorder(tree)],
+            callbacks=[_Silence(), endings],
+            stop=endings,
             verbose=0,
         ),
     )
     try:
-        tuner.fit()
+        with _leaving(leave, scratch.name, say), deaths_of_all_kinds():
+            tuner.fit()
+            left = leave.is_asked
     finally:
-        shutil.rmtree(ray_storage, ignore_errors=True)
-    return _outcome(plan, todo, tree)
+        # Ours alone, should another run have taken the sweep meanwhile.
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            ray_storage.rmdir()
+    return _outcome(plan, todo, tree, attempts, left=left)
 
 
-def _outcome(plan: Plan, todo: Agenda, tree: ResultTree) -> Outcome:
+@contextlib.contextmanager
+def _leaving(leave: Leave, run: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Takes SIGTERM and Ctrl-C for requests, which a thread passes on to the trainings."""
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        if leave.is_asked:
+            raise KeyboardInterrupt
+        leave.ask(f"the run was asked to leave by {signal.Signals(number).name}")
+
+    def pass_on() -> None:
+        reason = leave.wait()
+        if not is_over.is_set():
+            say("leaving as soon as what is being trained is saved; once more leaves at once")
+            tell_to_leave(run, reason)
+
+    is_over = threading.Event()
+    thread = threading.Thread(target=pass_on, daemon=True)
+    thread.start()
+    before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if not leave.is_asked:
+            is_over.set()
+            leave.ask("it is over")
+        thread.join()
+
+
+class _Endings(tune.Callback, tune.Stopper):
+    """What Tune is told of attempts that end with an error, and of a run that leaves."""
+
+    def __init__(self, attempts: Attempts, leave: Leave) -> None:
+        self._attempts, self._leave = attempts, leave
+        self._is_training = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for Tune's snapshot of the experiment, which is never read."""
+        return {}
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Called by Tune in the driver."""
+        # Tune's own getters read the copy in storage, which is not there yet.
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        self._attempts.ended(trial.config["state"], failure(error))
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Called by Tune after each turn of its loop."""
+        if self._leave.is_asked:
+            self._is_training = any(trial.status == TuneTrial.RUNNING for trial in trials)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is ended by what it reports."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Trials that wait for their process would be waited for, once the others have saved."""
+        return self._leave.is_asked and not self._is_training
+
+
+def _outcome(
+    plan: Plan, todo: Agenda, tree: ResultTree, attempts: Attempts, *, left: bool
+) -> Outcome:
     names = [task.state.id for task in todo.todo]
     statuses = {name: tree.state(name).read_status() for name in names}
     settled = settled_states(plan, statuses)
-    outcome = Outcome()
+    outcome = Outcome(hindered=attempts.surroundings, damaged=attempts.damaged, left=left)
     for name, status in statuses.items():
         if status is not None and status.status is StatusWord.FAILED:
             outcome.failed[name] = status.reason

@@ -22,7 +22,7 @@ def measured_tariff(plan: Plan, say: Callable[[str], None]) -> Tariff:
     """
     spec, given = plan.spec, given_tariff(plan.spec)
     state = next(iter(plan.states.values()))
-    share = spec.global_batch_size // spec.resources.workers
+    share = spec.global_batch_size // spec.resources.most_workers
     try:
         found = measure(state.config, share, spec.resources.cpus_per_worker)
     except MemoryError as error:

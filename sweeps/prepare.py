@@ -10,16 +10,19 @@ from fractions import Fraction
 from typing import Any
 
 from cpt.builder import Stores, build
+from cpt.dataset_config import FILE_FORMATS, source_field
 from cpt.digests import Digests
 from cpt.hub_config import locate, read_model
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, write_json, write_text
+from cpt.records import ResultTree, write_sealed, write_text
+from cpt.sources import Split, files
 from cpt.token_library import library
 from cpt.token_store import StoreError, TokenStore, shared_documents
 from cpt.tokenizer import Tokenizer, load_tokenizer
 from cpt.tokenizer_config import TrainedTokenizerConfig
 from cpt.tokenizer_training import trained_tokenizer
 from sweeps.cost import costs, given_tariff
+from sweeps.declared import rehearse
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.plan_json import plan_json
@@ -40,6 +43,8 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     """
     _check_reachable(spec, tree)
     taken = None if spec.checkpoint is None else take(spec.checkpoint, tree, say)
+    rehearse(spec, taken)
+    _check_files(spec)
     shelf = library(tree)
     with Digests(shelf.workplace / ".digests.json") as digests:
         tokenizer = _tokenizer(spec, tree, digests, say)
@@ -100,12 +105,29 @@ def _check_reachable(spec: SweepSpec, tree: ResultTree) -> None:
         raise ConfigError([f"{field}: {error}"]) from error
 
 
+def _check_files(spec: SweepSpec) -> None:
+    """Before the first data set is packed: the last may not be there."""
+    faults: list[str] = []
+    for name in spec.stage_datasets:
+        for part, source in spec.datasets[name].sources.items():
+            if source.path not in FILE_FORMATS:
+                continue
+            splits: list[Split] = ["train", "validation"]
+            for split in splits if source.validation_share is None else splits[:1]:
+                try:
+                    files(source, split, source_field(f"datasets.{name}", part))
+                except ConfigError as error:
+                    faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+
+
 def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
     """Writes `sweep.yaml` and `plan.json`."""
     sweep = tree.sweep(plan.spec.name)
     content = plan_json(plan, costs(plan, given_tariff(plan.spec)))
     write_text(sweep.spec, submitted)
-    write_json(sweep.plan, content | {"environment": environment()})
+    write_sealed(sweep.plan, content | {"environment": environment()})
 
 
 def environment() -> dict[str, Any]:

@@ -261,6 +261,7 @@ class RunBuilder:
             document_end=self._document_end,
             micro_batch_size=spec.micro_batch_size,
             checkpoint_interval_steps=spec.checkpoint_interval_steps,
+            keep_checkpoints=spec.keep_checkpoints,
             log_interval_steps=spec.log_interval_steps,
             compile=spec.compile,
             activation_checkpointing=spec.activation_checkpointing,

@@ -14,7 +14,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from cpt.config import RunConfig
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.records import ResultTree, Status, StatusWord, write_sealed
 from sweeps.answers import Answers
 from sweeps.stopping import AshaStopping, Place, reason
 
@@ -120,5 +120,5 @@ class CohortScheduler(NoPreference):
         config = parse(RunConfig, json.loads(run))
         place = self._tree.state(config.state_id)
         if not place.config.exists():
-            write_json(place.config, config.model_dump(mode="json"))
+            write_sealed(place.config, config.model_dump(mode="json"))
         place.write_status(status)

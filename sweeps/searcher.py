@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from cpt.leaving import Leave
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Task
-from sweeps.capacity import slots
+from sweeps.attempts import Attempts
+from sweeps.capacity import capacity, share
 from sweeps.cohorts import Compared
 from sweeps.spec import Resources
 
@@ -16,11 +19,33 @@ LOOK_AGAIN_SECONDS = 1.0
 """How long the size of the cluster is taken for what it was."""
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A task that was handed out.
+
+    Attributes:
+        task: Which.
+        workers: How many train it.
+    """
+
+    task: Task
+    workers: int
+
+
 class StateSearcher(Searcher):
     """Hands out tasks whose predecessor is complete, as many as fit in the cluster now.
 
     None is handed out before it can run, or a longer path that becomes ready in the meantime
-    would queue behind it.
+    would queue behind it. A task whose attempt died comes back, if `attempts` says so.
+
+    Args:
+        todo: Longest remaining path first, and what comes before a state before it.
+        tree: Where states are recorded.
+        resources: Of one state.
+        ray_storage: A folder for Ray's own files of this run; its name is the run's.
+        compared: What is compared, by state.
+        attempts: Decides what is tried again.
+        leave: Once it is asked, nothing more is handed out.
     """
 
     def __init__(
@@ -30,29 +55,38 @@ class StateSearcher(Searcher):
         resources: Resources,
         ray_storage: str,
         compared: Mapping[str, Compared],
+        attempts: Attempts,
+        leave: Leave,
     ) -> None:
         super().__init__()
+        self._order = {task.state.id: place for place, task in enumerate(todo)}
         self._waiting = list(todo)
         self._missing = {task.state.id for task in todo}
-        self._running: dict[str, str] = {}
+        self._running: dict[str, _Running] = {}
+        self._undecided: dict[str, Task] = {}
+        self._not_before: dict[str, float] = {}
         self._tree = tree
         self._resources = resources
         self._ray_storage = ray_storage
         self._compared = compared
-        self._slots, self._looked = 0, float("-inf")
+        self._attempts, self._leave = attempts, leave
+        self._capacity, self._looked = 0, float("-inf")
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # FINISHED is text
         """The configuration of a trial, None to be asked again, or FINISHED."""
-        if not self._waiting:
+        self._take_decisions()
+        if self._leave.is_asked:
             return str(Searcher.FINISHED)
-        if len(self._running) >= self._slots_now():
+        if not self._waiting:
+            # Those that run may come back.
+            return None if self._running or self._undecided else str(Searcher.FINISHED)
+        ready = [task for task in self._waiting if self._is_ready(task)]
+        workers = share(self._free(), len(ready), self._resources)
+        if not workers:
             return None
-        for position, task in enumerate(self._waiting):
-            if task.after not in self._missing:
-                del self._waiting[position]
-                self._running[trial_id] = task.state.id
-                return self._configuration(task)
-        return None
+        self._waiting.remove(ready[0])
+        self._running[trial_id] = _Running(ready[0], workers)
+        return self._configuration(ready[0], workers)
 
     def on_trial_complete(
         self,
@@ -61,18 +95,38 @@ class StateSearcher(Searcher):
         error: bool = False,  # noqa: FBT001, FBT002 - Tune's signature
     ) -> None:
         """Frees what comes after a finished state; gives up what comes after any other."""
-        name = self._running.pop(trial_id)
-        status = self._tree.state(name).read_status()
+        task = self._running.pop(trial_id).task
+        status = self._tree.state(task.state.id).read_status()
         if status is not None and status.status is StatusWord.COMPLETE:
-            self._missing.discard(name)
-            return
+            self._missing.discard(task.state.id)
+        elif error:
+            self._undecided[task.state.id] = task
+        else:
+            self._give_up(task.state.id)
+
+    def _take_decisions(self) -> None:
+        """Puts tasks back in their places, or gives them up."""
+        for name in [name for name in self._undecided if name in self._attempts.decisions]:
+            task, when = self._undecided.pop(name), self._attempts.decisions.pop(name)
+            if when is None:
+                self._give_up(name)
+            else:
+                self._not_before[name] = when
+                self._waiting.append(task)
+                self._waiting.sort(key=lambda task: self._order[task.state.id])
+
+    def _give_up(self, name: str) -> None:
         lost = {name}
         for task in self._waiting:  # predecessors stand before what comes after them
             if task.after in lost:
                 lost.add(task.state.id)
         self._waiting = [task for task in self._waiting if task.state.id not in lost]
 
-    def _configuration(self, task: Task) -> dict[str, Any]:
+    def _is_ready(self, task: Task) -> bool:
+        is_due = self._not_before.get(task.state.id, 0.0) <= time.monotonic()
+        return is_due and task.after not in self._missing
+
+    def _configuration(self, task: Task, workers: int) -> dict[str, Any]:
         """As text, for Tune walks through a trial's configuration again and again."""
         compared = self._compared.get(task.state.id)
         return {
@@ -83,7 +137,12 @@ class StateSearcher(Searcher):
             "token_storage": self._tree.token_storage,
             "ray_storage": self._ray_storage,
             "resources": self._resources.model_dump_json(),
+            "workers": workers,
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for Tune's snapshot of the experiment."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the result tree is the only memory."""
@@ -91,7 +150,8 @@ class StateSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the result tree is the only memory."""
 
-    def _slots_now(self) -> int:
+    def _free(self) -> int:
+        """Workers that could start now."""
         if time.monotonic() - self._looked >= LOOK_AGAIN_SECONDS:
-            self._slots, self._looked = slots(self._resources), time.monotonic()
-        return self._slots
+            self._capacity, self._looked = capacity(self._resources), time.monotonic()
+        return self._capacity - sum(one.workers for one in self._running.values())

@@ -11,12 +11,15 @@ from cpt.config import OptimizerConfig
 from cpt.dataset_config import AnyDatasetConfig
 from cpt.model_config import PRESETS, ModelConfig
 from cpt.parsing import (
+    LONGEST_NAME,
     Count,
     CountOrZero,
     ExactShare,
     Frozen,
+    Name,
     NotNegative,
     Positive,
+    Text,
     UnitShare,
     nearest,
 )
@@ -34,8 +37,10 @@ first step of pre-training on."""
 
 
 def _model(value: object) -> object:
-    if not isinstance(value, str):
+    if value is None or isinstance(value, dict | ModelConfig):
         return value
+    if not isinstance(value, str):
+        raise ValueError("must be a preset's name or a mapping of its fields")
     if value not in PRESETS:
         raise ValueError(f"must be a preset or a mapping of its fields{nearest(value, PRESETS)}")
     return PRESETS[value]
@@ -44,6 +49,8 @@ def _model(value: object) -> object:
 def _slug(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise ValueError("must be letters, digits, '.', '_' and '-', since it names a folder")
+    if len(value) > LONGEST_NAME:
+        raise ValueError(f"must be at most {LONGEST_NAME} characters long, since it names a folder")
     return value
 
 
@@ -57,7 +64,7 @@ class UpstreamSchedule(Lengths):
         warmup_fraction: Share of the upstream steps.
     """
 
-    type: ScheduleType | Literal["as_trial"]
+    type: Literal[ScheduleType, "as_trial"]
     max_lr: Positive
     min_lr_fraction: UnitShare = 0.1
     warmup_fraction: UnitShare = 0.01
@@ -107,7 +114,7 @@ class TakenUpstream(Frozen):
         warmup_fraction: Of the baselines from random weights, which are trained as it was.
     """
 
-    checkpoint: str
+    checkpoint: Text
     dataset: str
     stand_in: bool = False
     token_budget: Count | None = None
@@ -212,20 +219,47 @@ class Replay(Frozen):
 Stopping = Annotated[NoStopping | AshaStopping, Field(discriminator="type")]
 
 
+def _least_to_most(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        raise ValueError("must be [least, most], the smaller number first")
+    return value
+
+
+Workers = Annotated[
+    Annotated[Count, Tag("one")]
+    | Annotated[tuple[Count, Count], AfterValidator(_least_to_most), Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
 class Resources(Frozen):
     """What one state is trained on; recorded, never part of its identity.
 
     Attributes:
-        workers: Processes that train one state together.
+        workers: Processes that train one state together; `[least, most]`: as many as there is room
+            for when an attempt begins.
         replicas: Groups of workers that each hold the whole model, sharded inside a group.
         cpus_per_worker: Threads.
         gpus_per_worker: Of Ray's; a share of one lets several workers use it.
+        max_failures: How often in a row, without a new checkpoint between, an attempt at a state
+            may die before the state is given up. A machine taken away with notice does not count.
     """
 
-    workers: Count = 1
+    workers: Workers = 1
     replicas: Count = 1
     cpus_per_worker: Count = 1
     gpus_per_worker: NotNegative = 0.0
+    max_failures: CountOrZero = 3
+
+    @property
+    def least_workers(self) -> int:
+        """Without so many no attempt begins."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """What an attempt has at most."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class Cost(Frozen):
@@ -239,7 +273,7 @@ class Cost(Frozen):
 
     tokens_per_second: Positive | None = None
     price_per_worker_hour: NotNegative | None = None
-    currency: str = "USD"
+    currency: Name = "USD"
 
 
 class SweepSpec(Frozen):
@@ -258,9 +292,10 @@ class SweepSpec(Frozen):
     activation_checkpointing: bool = False
     mask_documents: bool = False
     checkpoint_interval_steps: Count = 1000
+    keep_checkpoints: Count = 2
     log_interval_steps: Count = 1
     shortest_shared_steps: Count = 100
-    datasets: Annotated[dict[str, AnyDatasetConfig], Field(min_length=1)]
+    datasets: Annotated[dict[Name, AnyDatasetConfig], Field(min_length=1)]
     upstream: TrainedOrTaken
     downstream: OneStageOrSeveral
     optimizer: OptimizerConfig = OptimizerConfig()

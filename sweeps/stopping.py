@@ -30,9 +30,9 @@ def _metric(value: str) -> str:
     return value
 
 
-def _above_1(value: float) -> float:
-    if value <= 1:
-        raise ValueError("must be above 1")
+def _apart(value: float) -> float:
+    if value < 1.1:
+        raise ValueError("must be at least 1.1, or there is a rung at every step")
     return value
 
 
@@ -55,7 +55,7 @@ class AshaStopping(Frozen):
     type: Literal["asha"]
     metric: Annotated[str, AfterValidator(_metric)]
     grace_tokens: Count
-    reduction_factor: Annotated[Number, AfterValidator(_above_1)] = 3.0
+    reduction_factor: Annotated[Number, AfterValidator(_apart)] = 3.0
 
 
 def rungs(stopping: AshaStopping, tokens: int) -> tuple[int, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from cpt.parsing import ConfigError, load_yaml, parse
+from cpt.parsing import ConfigError, parse
+from cpt.yaml_text import load_yaml, read_yaml
 from sweeps.faults import spec_faults
 from sweeps.spec import SweepSpec
 
@@ -29,7 +30,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> tuple[SweepSpec, str]:
     """
     if not path.is_file():
         raise ConfigError([f"{path} is not a file; name a sweep file, or write one: rewarm init."])
-    content = load_yaml(path.read_text(encoding="utf-8"), str(path))
+    content = read_yaml(path)
     for override in overrides:
         _apply(content, override)
     spec = parse(SweepSpec, content)

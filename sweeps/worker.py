@@ -5,29 +5,39 @@ A state on one worker is trained in the trial's own process (Ray Train's local m
 state costs nothing but its training. With more workers the trial is only the driver of a worker
 group.
 
+The process that trains listens: to SIGTERM, to the run, to the notice that its machine goes
+(`sweeps.leaving`); it then saves and leaves.
+
 A state that may be compared reports to Tune at its rungs and nowhere else, and waits there for
 Tune's decision: on one worker inside the report, in a group for an answer of its own.
 """
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import train, tune
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch.config import _TorchBackend
+from ray.tune import PlacementGroupFactory, Trainable
 from ray.tune.integration.ray_train import TuneReportCallback
+from ray.tune.trainable import wrap_function
 
 from cpt.config import RunConfig
+from cpt.leaving import Leave
 from cpt.parsing import parse
 from cpt.records import EvalRow, ResultTree
 from cpt.train import DivergedError
 from cpt.train import train as train_stage
 from sweeps.answers import wait_for_answer
 from sweeps.capacity import worker_resources
+from sweeps.leaving import heard, tell_to_leave
 from sweeps.rungs import Comparison, losses, passed, recorded_config
 from sweeps.spec import Resources
 
@@ -41,8 +51,9 @@ def train_state(trial: dict[str, Any]) -> None:
 
     Args:
         trial: `state` (its id), `run` (its RunConfig), `storage` and `ray_storage` (absolute
-            paths), `token_storage` (absolute path, URI or None), `resources`, `comparison` (a
-            Comparison, or None where the state is not compared); all but the id and the places as
+            paths; the last part of the latter names the run), `token_storage` (absolute path, URI
+            or None), `resources`, `workers` (how many train it), `comparison` (a Comparison, or
+            None where the state is not compared); all but the id, the number and the places as
             JSON text.
 
     Raises:
@@ -50,14 +61,24 @@ def train_state(trial: dict[str, Any]) -> None:
             `status.json` records.
     """
     resources = parse(Resources, json.loads(trial["resources"]))
-    is_group = resources.workers > 1
+    is_group = trial["workers"] > 1
     # Untyped: Ray Train declares the callbacks of its first version.
     callbacks: list[Any] = [TuneReportCallback()] if is_group and trial["comparison"] else []
+    ears: tuple[str, ...] = (_run_name(trial),)
+    nodes: tuple[str, ...] = ()
+    if is_group:
+        attempt = f"{_run_name(trial)}/{tune.get_context().get_trial_id()}"
+        ears = (*ears, attempt)
+        nodes = (ray.get_runtime_context().get_node_id(),)
+        threading.Thread(
+            target=_pass_on, args=(heard((_run_name(trial),), ()), attempt), daemon=True
+        ).start()
     trainer = TorchTrainer(
         _train_loop,
-        train_loop_config=trial,
+        train_loop_config=trial | {"ears": ears, "nodes": nodes},
+        torch_config=_ListeningConfig(ears=ears, nodes=nodes),
         scaling_config=train.ScalingConfig(
-            num_workers=resources.workers if is_group else 0,
+            num_workers=trial["workers"] if is_group else 0,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=worker_resources(resources),
         ),
@@ -70,13 +91,62 @@ def train_state(trial: dict[str, Any]) -> None:
     trainer.fit()
 
 
-def trial_resources(resources: Resources) -> dict[str, float]:
-    """What Tune reserves for a trial: the one worker in it, or nearly nothing for a driver."""
-    if resources.workers > 1:
-        # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
-        # little for the workers where they need all there are: a byte is missed by nobody.
-        return {"cpu": 0, "memory": 1}
-    return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+def trainable(function: Callable[[dict[str, Any]], None], resources: Resources) -> type[Trainable]:
+    """A function as Tune runs it, in a process that takes SIGTERM for a request.
+
+    Args:
+        function: As `train_state`.
+        resources: Of one state. Tune reserves those of the one worker in the trial's process, or
+            nearly nothing for the driver of a group.
+    """
+
+    class TrainsStates(wrap_function(function)):  # type: ignore[misc] # a class made on the spot
+        @classmethod
+        def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+            # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
+            # little for the workers where they need all there are: a byte is missed by nobody.
+            is_group = config["workers"] > 1
+            bundle = {"memory": 1.0} if is_group else worker_resources(resources)
+            return PlacementGroupFactory([bundle])
+
+        def setup(self, config: dict[str, Any]) -> None:
+            """Called in the process's main thread; the training has one of its own."""
+            heard((_run_name(config),), ()).on_sigterm()
+            super().setup(config)
+
+    return TrainsStates
+
+
+def _run_name(trial: dict[str, Any]) -> str:
+    return Path(trial["ray_storage"]).name
+
+
+def _pass_on(leave: Leave, attempt: str) -> None:
+    """In the driver of a group: what it is asked is meant for its workers."""
+    tell_to_leave(attempt, leave.wait())
+
+
+@dataclass
+class _ListeningConfig(TorchConfig):
+    """A process group whose workers listen; see `leaving.heard`."""
+
+    ears: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        return _ListeningBackend
+
+
+class _ListeningBackend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        super().on_start(worker_group, backend_config)
+        worker_group.execute(_listen_to_sigterm, backend_config.ears, backend_config.nodes)
+
+
+def _listen_to_sigterm(ears: tuple[str, ...], nodes: tuple[str, ...]) -> None:
+    """In the main thread of a worker; the training has one of its own."""
+    heard(ears, nodes).on_sigterm()
 
 
 def _train_loop(trial: dict[str, Any]) -> None:
@@ -87,11 +157,11 @@ def _train_loop(trial: dict[str, Any]) -> None:
     tree = ResultTree(Path(trial["storage"]), trial["token_storage"])
     reporter = None
     if trial["comparison"]:
-        run = Path(trial["ray_storage"]).name if resources.workers > 1 else None
+        run = _run_name(trial) if trial["workers"] > 1 else None
         reporter = _Reporter(config, tree, trial["comparison"], run)
         reporter.report_passed()
     try:
-        train_stage(config, tree, reporter)
+        train_stage(config, tree, reporter, heard(trial["ears"], trial["nodes"]))
     except DivergedError:
         # Recorded in status.json by rank 0; not a fault of Ray's, so nothing to try again.
         return

@@ -266,5 +266,5 @@ def test_a_shortened_checkpoint_is_not_loaded(tiny) -> None:
     shard.write_bytes(shard.read_bytes()[:-1])
     assert "bytes, not the" in (state.checkpoint_fault(12) or "")
     child = tiny.config(parent=config.state_id)
-    with pytest.raises(FileNotFoundError, match="bytes, not the"):
+    with pytest.raises(checkpoint.DamagedCheckpointError, match="bytes, not the"):
         train(child, tiny.tree)

@@ -136,6 +136,7 @@ def renamed(items: list[dict]) -> list[dict]:
         {"label": "another"},
         {"micro_batch_size": 4},
         {"checkpoint_interval_steps": 7},
+        {"keep_checkpoints": 7},
         {"log_interval_steps": 10},
         {"evaluation__batch_sequences": 8},
         {"stream": renamed(CONTENT["stream"])},
@@ -255,7 +256,7 @@ def test_every_field_is_known_to_determine_the_numbers_or_not_to():
     touched = {path.split("__")[0] for changes in CHANGES for path in changes}
     recorded_only = {
         "label", "base", "micro_batch_size", "checkpoint_interval_steps", "log_interval_steps",
-        "compile", "activation_checkpointing", "replicas",
+        "compile", "activation_checkpointing", "replicas", "keep_checkpoints",
     }  # fmt: skip
     assert touched | recorded_only == set(RunConfig.model_fields)
 

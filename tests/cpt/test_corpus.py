@@ -21,7 +21,7 @@ from cpt import packing, store_writer
 from cpt.builder import Stores, build
 from cpt.dataset_config import AnyDatasetConfig, DatasetConfig, MixedDatasetConfig
 from cpt.digests import Digests
-from cpt.parsing import ConfigError
+from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree
 from cpt.token_library import library
 from cpt.token_store import StoreError, TokenStore, shared_documents
@@ -599,7 +599,7 @@ def test_shared_documents_are_counted(tmp_path: Path, tree: ResultTree) -> None:
 
 def test_refuses_files_that_are_missing_all_at_once(tree: ResultTree) -> None:
     with pytest.raises(ConfigError) as caught:
-        built(letters("", train=("absent.json", "none-*.json")), tree)
+        built(letters("gone.json", train=("absent.json", "none-*.json")), tree)
     first, second, third = caught.value.faults
     assert first.startswith(f"{FIELD}.train: got 'absent.json'; there is no such file (")
     assert second.startswith(f"{FIELD}.train: got 'none-*.json'; matches no file (")
@@ -619,7 +619,7 @@ def test_refuses_text_that_is_no_string(tmp_path: Path, tree: ResultTree, value:
     file = write_json_lines(tmp_path / "numbers.json", [{"text": value}])
     sentence = refusal(letters(file), tree)
     assert sentence.startswith(f"{FIELD}.text: got 'text'; must be a column of strings")
-    assert sentence.endswith(f"row 1 of {file} holds {value!r}.")
+    assert sentence.endswith(f"row 1 of {file} holds {shown(value)}.")
 
 
 @pytest.mark.parametrize("rows", [[], [{"text": ""}]])

@@ -1,6 +1,5 @@
 """The result tree: files that are whole or absent, rows that survive a kill."""
 
-import json
 import os
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def test_a_status_reads_back_as_it_was_written(tmp_path, word):
     status = Status(status=StatusWord(word), step=7, reason="said so")
     state.write_status(status)
     assert state.read_status() == status
-    assert json.loads(state.status.read_text()) == {"status": word, "step": 7, "reason": "said so"}
+    assert read_json(state.status) == {"status": word, "step": 7, "reason": "said so"}
 
 
 def test_a_stopped_status_tells_the_rule_that_ended_it(tmp_path):

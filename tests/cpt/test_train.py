@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from cpt import checkpoint
+from cpt import checkpoint, saver
 from cpt.config import RunConfig
 from cpt.evaluate import Evaluator
 from cpt.hub_export import export
@@ -323,7 +323,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tiny, monkeypatch) -> No
     straight = tiny.beside("straight")
     train(config, straight)
     state = tiny.tree.state(config.state_id)
-    write, behind = checkpoint.dcp.save, []
+    write, behind = saver.dcp.save, []
 
     def late(*arguments: Any, **named: Any) -> Any:
         step = int(Path(named["checkpoint_id"]).name.removeprefix("step_"))
@@ -334,13 +334,13 @@ def test_training_goes_on_while_a_checkpoint_is_written(tiny, monkeypatch) -> No
         behind.append((step, len(read_rows(state.train_rows))))
         return write(*arguments, **named)
 
-    monkeypatch.setattr(checkpoint.dcp, "save", late)
+    monkeypatch.setattr(saver.dcp, "save", late)
     train(config, tiny.tree)
     assert [step for step, _ in behind] == [3, 6, 9, 12]
     assert all(reached >= step + 2 for step, reached in behind[:-1])
     state.checkpoint_marker(12).unlink()
     state.write_status(Status(status=StatusWord.RUNNING, step=9))
-    monkeypatch.setattr(checkpoint.dcp, "save", write)
+    monkeypatch.setattr(saver.dcp, "save", write)
     train(config, tiny.tree)
     assert same_bits(weights_of(state, config), weights_of(straight.state(config.state_id), config))
 

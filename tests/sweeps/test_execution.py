@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cpt.leaving import Leave
 from cpt.parsing import parse
 from cpt.records import (
     EvalRow,
@@ -24,8 +25,10 @@ from cpt.records import (
 )
 from sweeps import launch
 from sweeps.agenda import Agenda, agenda
-from sweeps.capacity import slots
+from sweeps.attempts import Attempts
+from sweeps.capacity import capacity, share
 from sweeps.cohorts import cohorts
+from sweeps.failures import Failure, Kind
 from sweeps.plan import Plan
 from sweeps.prepare import prepare
 from sweeps.rungs import Comparison, passed
@@ -153,25 +156,95 @@ def planned(plan: Plan, tree: ResultTree) -> Agenda:
     return agenda(plan, find(plan, tree))
 
 
-def searcher(plan: Plan, tree: ResultTree, at_once: int) -> StateSearcher:
-    found = StateSearcher(planned(plan, tree).todo, tree, Resources(), "", {})
+def quiet(text: str) -> None:
+    """Says nothing."""
+
+
+def searcher(plan: Plan, tree: ResultTree, capacity: int, workers: Any = 1) -> StateSearcher:
+    resources = Resources(workers=workers)
+    attempts = Attempts(1, tree, plan, quiet)
+    found = StateSearcher(planned(plan, tree).todo, tree, resources, "", {}, attempts, Leave())
     # As if the cluster had been asked just now.
-    found._slots, found._looked = at_once, time.monotonic() + 60
+    found._capacity, found._looked = capacity, time.monotonic() + 60
     return found
 
 
 def test_no_more_is_handed_out_than_fits(tree, plan_of) -> None:
-    waiting = searcher(plan_of(axes={"seed": [0, 1, 2]}), tree, at_once=2)
+    waiting = searcher(plan_of(axes={"seed": [0, 1, 2]}), tree, capacity=2)
     handed_out = [waiting.suggest(str(number)) for number in range(4)]
     assert [bool(one) for one in handed_out] == [True, True, False, False]
 
 
 def test_what_waits_for_a_state_that_ended_early_is_given_up(tree, plan_of) -> None:
-    waiting = searcher(plan_of(), tree, at_once=2)
+    waiting = searcher(plan_of(), tree, capacity=2)
     waiting.suggest("upstream")
     assert waiting.suggest("center") is None
     waiting.on_trial_complete("upstream")
     assert waiting.suggest("center") == "FINISHED"
+
+
+def test_a_state_whose_process_died_is_handed_out_again_in_its_place(tree, plan_of) -> None:
+    waiting = searcher(plan_of(axes={"seed": [0, 1, 2]}), tree, capacity=2)
+    first, second = (waiting.suggest(str(number)) for number in range(2))
+    waiting.on_trial_complete("0", error=True)
+    assert waiting.suggest("2")["state"] not in (first["state"], second["state"]), "undecided yet"
+    waiting.on_trial_complete("1", error=True)
+    waiting._attempts.ended(first["state"], Failure(Kind.DIED, "its process died"))
+    assert waiting.suggest("3")["state"] == first["state"]
+
+
+def test_a_state_is_given_up_with_what_comes_after_it_and_the_rest_goes_on(tree, plan_of) -> None:
+    plan = plan_of(axes={"seed": [0, 1]})
+    waiting = searcher(plan, tree, capacity=1)
+    first = waiting.suggest("0")["state"]
+    for number in range(2):
+        waiting.on_trial_complete(str(number), error=True)
+        waiting._attempts.ended(first, Failure(Kind.DIED, "its process died"))
+        if number == 0:
+            assert waiting.suggest("1")["state"] == first
+    other = waiting.suggest("2")["state"]
+    assert other != first
+    assert plan.states[other].config.parent is None
+    tree.state(other).write_status(Status(status=StatusWord.COMPLETE, step=1))
+    waiting.on_trial_complete("2")
+    assert plan.states[waiting.suggest("3")["state"]].config.parent == other
+    waiting.on_trial_complete("3")
+    assert waiting.suggest("4") == "FINISHED"
+    status = tree.state(first).read_status()
+    assert status.status is StatusWord.FAILED
+    assert status.reason == "2 attempts in a row without a first checkpoint: its process died"
+
+
+def test_nothing_is_handed_out_once_the_run_leaves(tree, plan_of) -> None:
+    waiting = searcher(plan_of(axes={"seed": [0, 1]}), tree, capacity=2)
+    assert waiting.suggest("0")
+    waiting._leave.ask("SIGTERM")
+    assert waiting.suggest("1") == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("free", "ready", "expected"),
+    [
+        (8, 1, 4),
+        (8, 2, 4),
+        (8, 3, 2),
+        (5, 2, 2),
+        (3, 5, 3),
+        (2, 5, 2),
+        (1, 5, 0),
+        (8, 0, 0),
+        (-1, 3, 0),
+        (-1, 0, 0),
+    ],
+)
+def test_workers_are_shared_among_the_states_that_are_ready(free, ready, expected) -> None:
+    assert share(free, ready, Resources(workers=(2, 4))) == expected
+
+
+def test_a_second_state_gets_what_the_first_left(tree, plan_of) -> None:
+    waiting = searcher(plan_of(axes={"seed": [0, 1, 2]}), tree, capacity=7, workers=(2, 4))
+    assert [waiting.suggest(str(number))["workers"] for number in range(3)] == [2, 2, 3]
+    assert waiting.suggest("3") is None
 
 
 # On a real Ray.
@@ -207,7 +280,7 @@ class Spy:
             return found
 
         def spying_completed(searcher: StateSearcher, trial_id: str, **about: Any) -> None:
-            self.events.append(("in", searcher._running[trial_id]))
+            self.events.append(("in", searcher._running[trial_id].task.state.id))
             completed(searcher, trial_id, **about)
             self.ended += 1
             if self.ended == self.due:
@@ -251,7 +324,7 @@ def test_asha_ends_what_is_worse_and_goes_on_deciding_in_a_second_run(
         changes = {"axes": {"max_lr": max_lr}, "stopping": rule, "baselines": ["no_rewarm"]}
         plan = prepare(parse(SweepSpec, content | changes), tree, lambda text: None)
         with launch.cluster(None, plan.spec.resources):
-            assert launch.run(plan, planned(plan, tree), tree) == launch.Outcome()
+            assert launch.run(plan, planned(plan, tree), tree, quiet) == launch.Outcome()
         return plan
 
     plan = run([1e-9, 1e-8])
@@ -308,8 +381,8 @@ def test_three_hundred_states_on_a_cluster_that_grows(own_ray, tree, plan_of, mo
         spy.after(60, lambda: cluster.add_node(num_cpus=2))
         with launch.cluster(cluster.address, plan.spec.resources) as at_once:
             assert at_once == 3
-            outcome = launch.run(plan, todo, tree, note)
-            assert slots(plan.spec.resources) == 5
+            outcome = launch.run(plan, todo, tree, quiet, note)
+            assert capacity(plan.spec.resources) == 5
     finally:
         cluster.shutdown()
 

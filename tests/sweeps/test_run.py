@@ -1,8 +1,10 @@
 """`rewarm run` on a real local Ray: what is missing is trained, whatever happened before."""
 
 import csv
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows
+from cpt.leaving import OTHER_ASKED, LeavingError
+from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows, write_json
+from cpt.token_store import StoreError
 from cpt.train import train
 from sweeps.prepare import prepare
 from sweeps.sweep_file import load
@@ -259,27 +263,146 @@ def test_a_state_that_raises_has_failed_with_its_reason(rewarm, sweep, tree):
     assert "lost their machine" not in found.stderr
 
 
-def test_a_training_process_that_dies_has_not_failed(rewarm, sweep, start, tree, content):
+def training(running: Started) -> int:
+    """The process that trains, of a sweep that trains one state at a time."""
+    (found,) = (pid for pid, what in running.members().items() if "TrainsStates" in what)
+    return found
+
+
+def test_states_go_on_whose_process_dies_or_is_asked_to_leave(rewarm, sweep, start, tree, content):
+    """SIGKILL to the process that trains, then SIGTERM to the next one, then to the driver."""
+    content["upstream"]["token_budget"] = 64 * 1_000_000
+    file = sweep(**LONG)
+    running = start(file)
+    running.wait_for_a_checkpoint(tree)
+    first = training(running)
+    os.kill(first, signal.SIGKILL)
+    while first in running.members() or not any(
+        "TrainsStates" in what for what in running.members().values()
+    ):
+        time.sleep(0.1)
+    second = training(running)
+    (state,) = tree.storage.glob("states/*")
+    rows = ResultTree(tree.storage).state(state.name).train_rows
+    lost = len(read_rows(rows))
+    while len(read_rows(rows)) < lost + 150:
+        time.sleep(0.05)
+    os.kill(second, signal.SIGTERM)
+    while second in running.members():
+        time.sleep(0.1)
+    asked = len(read_rows(rows))
+    while len(read_rows(rows)) < asked + 150:
+        time.sleep(0.05)
+    running.process.send_signal(signal.SIGTERM)
+    status, out, said = running.finish()
+    assert (status, said) == (INTERRUPTED, GO_ON)
+    assert "interrupted pre-training on old: its process died; goes on from step " in out
+    assert re.search(r"saved at step \d+ and left: SIGTERM; goes on from step ", out)
+    assert re.search(r"saved at step \d+ and left: the run was asked to leave by SIGTERM", out)
+    assert words(tree) == {"pre-training on old": "running", "center": "-"}
+    assert running.left_behind() == {}
+
+    found = [row["step"] for row in read_rows(rows)]
+    back = [(one, two) for one, two in itertools.pairwise(found) if two != one + 1]
+    assert len(back) == 1, "only the SIGKILL lost updates"
+    ((reached, again),) = back
+    assert 0 <= reached - again < LONG["checkpoint_interval_steps"]
+    saved = max(ResultTree(tree.storage).state(state.name).marked_steps())
+    assert found[-1] == saved
+
+
+def test_a_state_that_keeps_dying_is_given_up_and_named(rewarm, sweep, start, tree, content):
+    content["upstream"]["token_budget"] = 64 * 1_000_000
+    running = start(sweep(**LONG, resources={"max_failures": 0}))
+    running.wait_for_a_checkpoint(tree)
+    os.kill(training(running), signal.SIGKILL)
+    status, _, said = running.finish()
+    assert status == FAILED
+    assert said == (
+        "failed: pre-training on old: 1 attempt in a row without a new checkpoint: its process "
+        "died\n"
+    )
+    assert words(tree) == {"pre-training on old": "failed", "center": "-"}
+
+
+def test_a_second_request_leaves_at_once(sweep, start, tree, content):
     content["upstream"]["token_budget"] = 64 * 1_000_000
     running = start(sweep(**LONG))
     running.wait_for_a_checkpoint(tree)
-    (trial,) = (pid for pid, what in running.members().items() if "ImplicitFunc" in what)
-    os.kill(trial, signal.SIGKILL)
-    status, _, said = running.finish()
-    assert status == INTERRUPTED
-    assert said.endswith(GO_ON)
-    assert words(tree) == {"pre-training on old": "running", "center": "-"}
+    # The first cannot be answered.
+    os.kill(training(running), signal.SIGSTOP)
+    running.process.send_signal(signal.SIGINT)
+    time.sleep(2)
+    assert running.process.poll() is None
+    running.process.send_signal(signal.SIGINT)
+    status, out, said = running.finish()
+    assert (status, said) == (INTERRUPTED, GO_ON)
+    assert "once more leaves at once" in out
+    assert running.left_behind() == {}
 
 
 def test_one_dead_worker_is_a_lost_machine_whatever_the_others_raise():
     from ray.exceptions import ActorDiedError
     from ray.train import WorkerGroupError
 
-    from sweeps.failures import lost_its_machine
+    from sweeps.failures import Failure, Kind, failure
 
-    others = RuntimeError("Connection reset by peer")
-    assert lost_its_machine(WorkerGroupError("", {0: others, 1: ActorDiedError()}))
-    assert not lost_its_machine(WorkerGroupError("", {0: others, 1: ValueError("mine")}))
+    others = RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
+    found = failure(WorkerGroupError("", {0: others, 1: ActorDiedError()}))
+    assert found == Failure(Kind.DIED, "its process died")
+    found = failure(WorkerGroupError("", {0: others, 1: ValueError("mine")}))
+    assert found == Failure(Kind.OWN, "ValueError: mine")
+    assert failure(WorkerGroupError("", {0: others})).kind is Kind.PEER
+    told = {0: others, 1: LeavingError(7, OTHER_ASKED), 2: LeavingError(7, "SIGTERM")}
+    left = WorkerGroupError("", {**told, 3: ActorDiedError()})
+    assert failure(left) == Failure(Kind.LEFT, "saved at step 7 and left: SIGTERM")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (OSError(28, "No space left on device", "x"), "SURROUNDINGS", "No space left on device"),
+        (OSError(20, "Not a directory", "x"), "OWN", "NotADirectoryError: "),
+        (StoreError("s3://x cannot be reached"), "SURROUNDINGS", "s3://x cannot be reached"),
+        (MemoryError("800 GiB"), "OWN", "out of memory (800 GiB); lower micro_batch_size"),
+    ],
+)
+def test_what_a_disk_or_a_store_did_is_no_failure_of_the_state(error, kind, reason):
+    from sweeps.failures import failure
+
+    found = failure(error)
+    assert found.kind.name == kind
+    assert reason in found.reason
+
+
+def test_a_damaged_beginning_is_trained_anew_and_what_starts_from_it_with_it(
+    rewarm, sweep, tree, content
+):
+    """A flipped bit in the weights that another state starts from is seen when they are read."""
+    file = sweep(checkpoint_interval_steps=3)
+    assert rewarm("run", file).returncode == DONE
+    planned = read_json(tree.sweep("tiny").plan)["states"]
+    parent, child = (tree.state(state["state"]) for state in planned)
+    expected = read_rows(parent.train_rows), read_rows(child.train_rows)
+    shutil.rmtree(child.path)
+    (shard,) = parent.checkpoint(8).glob("*.distcp")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+
+    found = rewarm("run", file)
+    assert found.returncode == DONE, found.stderr
+    assert "damaged: center starts from: " in found.stderr
+    assert "step_00000008.damaged-1; made anew" in found.stderr
+    assert words(tree) == {"pre-training on old": "complete", "center": "complete"}
+    again = read_rows(parent.train_rows)
+    assert [row["step"] for row in again[8:]] == [7, 8], "from its checkpoint at step 6"
+    for before, after in zip(expected, (again, read_rows(child.train_rows)), strict=True):
+        losses = [
+            [row["loss"] for row in current_rows(rows, key=lambda row: row["step"])]
+            for rows in (before, after)
+        ]
+        assert losses[0] == losses[1]
 
 
 def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(
@@ -313,6 +436,30 @@ def test_a_signal_ends_a_run_soon_and_leaves_no_process(sweep, start, tree, cont
     assert running.left_behind() == {}
     assert words(tree) == {"pre-training on old": "running", "center": "-"}
     assert "report: " in out
+
+
+def test_a_sweep_has_one_driver_and_one_that_lost_it_stops(rewarm, sweep, start, tree, content):
+    content["upstream"]["token_budget"] = 64 * 1_000_000
+    file = sweep(**LONG)
+    running = start(file)
+    running.wait_for_a_checkpoint(tree)
+    ray = set(tree.sweep("tiny").ray.iterdir())
+    second = rewarm("run", file)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"(pid {running.process.pid}) has been running this sweep for " in second.stderr
+    assert ray == set(tree.sweep("tiny").ray.iterdir())
+
+    # As another machine would after this one was suspended for minutes.
+    owner = tree.sweep("tiny").path / "owner.json"
+    other = read_json(owner) | {"id": "other", "user": "anna", "host": "node-3", "pid": 7}
+    (tree.sweep("tiny").ray / "of-the-other").mkdir()
+    write_json(owner, other)
+    status, _, said = running.finish()
+    assert status == INTERRUPTED
+    assert said.startswith("lost the sweep to anna on node-3 (pid 7): ")
+    assert running.left_behind() == {}
+    assert read_json(owner) == other
+    assert [path.name for path in tree.sweep("tiny").ray.iterdir()] == ["of-the-other"]
 
 
 def test_groups_of_two_workers_train_a_state_and_end_another(

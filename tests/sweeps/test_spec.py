@@ -204,17 +204,26 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
             "warmup_fraction.",
         ),
         # Wrong types.
-        ("sequence_length=many", "sequence_length: got 'many'; must be a number."),
+        ("sequence_length=many", "sequence_length: got 'many'; must be a whole number."),
         ("sequence_length=1.5", "sequence_length: got 1.5; must be a whole number."),
-        ("name=3", "name: got 3; must be text."),
-        ("axes=3", "axes: got 3; must be a mapping."),
-        ("axes.max_lr=3e-3", "axes.max_lr: got '3e-3'; must be a list."),
-        ("axes.max_lr=[null]", "axes.max_lr[0]: got None; must be a number."),
-        ("baselines=union", "baselines: got 'union'; must be a list."),
+        ("name=3", "name: got 3; must be text; put it in quotes."),
+        (
+            "axes=3",
+            "axes: got 3; must be a mapping of its fields: max_lr, replay_fraction, schedule, "
+            "seed, warmup_fraction.",
+        ),
+        ("axes.max_lr=3e-3", "axes.max_lr: got '3e-3'; must be a list: [3e-3]."),
+        ("axes.max_lr=[null]", "axes.max_lr[0]: got nothing; must be a number."),
+        ("baselines=union", "baselines: got 'union'; must be a list: [union]."),
         ("datasets={}", "datasets: got {}; must be a mapping of at least 1."),
-        ("datasets.wiki=json", "datasets.wiki: got 'json'; must be a mapping."),
+        (
+            "datasets.wiki=json",
+            "datasets.wiki: got 'json'; must be a mapping of its fields: domain, "
+            "max_shared_documents, name, path, repeat, revision, streaming, text, tokens, train, "
+            "validation, validation_share.",
+        ),
         # Booleans are numbers to Python.
-        ("axes.seed=[true]", "axes.seed[0]: got True; must be a number, not true or false."),
+        ("axes.seed=[true]", "axes.seed[0]: got True; must be a whole number, not true or false."),
         ("axes.max_lr=[no]", "axes.max_lr[0]: got False; must be a number, not true or false."),
         (
             "center.replay_fraction=false",
@@ -425,7 +434,9 @@ def test_a_key_that_stands_twice_is_refused(file):
 
 def test_an_empty_file_is_refused(file):
     file.write_text("# nothing\n", encoding="utf-8")
-    assert refusals(file) == (f"{file} must hold a mapping of fields, but is empty.",)
+    assert refusals(file) == (
+        f"{file} must hold a mapping of fields, one 'field: value' a line, but is empty.",
+    )
 
 
 def test_a_missing_file_is_refused_with_the_way_to_get_one(tmp_path):

@@ -129,7 +129,7 @@ def test_what_is_no_metric_is_refused(metric):
 
 
 def test_a_reduction_factor_of_one_is_refused():
-    with pytest.raises(ConfigError, match=r"reduction_factor: got 1; must be above 1\."):
+    with pytest.raises(ConfigError, match=r"reduction_factor: got 1; must be at least 1\.1, or"):
         asha(reduction_factor=1)
 
 
