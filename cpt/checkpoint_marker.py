@@ -63,8 +63,12 @@ class Marker:
             state: The folder of the state, where its rows are.
         """
         files = (size_fault(folder / name, digest) for name, digest in self.files.items())
-        rows = (length_fault(state / name, digest) for name, digest in self.rows.items())
-        return next(filter(None, files), None) or next(filter(None, rows), None)
+        return next(filter(None, files), None) or self.missing_rows(state)
+
+    def missing_rows(self, state: Path) -> str | None:
+        """Which rows are fewer than it goes on from, in words; no content is read."""
+        faults = (length_fault(state / name, digest) for name, digest in self.rows.items())
+        return next(filter(None, faults), None)
 
     def file_fault(self, folder: Path, part: int = 0, parts: int = 1) -> str | None:
         """What is wrong with the content of its files, in words; of one of so many parts of them.

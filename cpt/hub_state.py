@@ -143,11 +143,14 @@ def complete_config(state: StateDir) -> RunConfig:
 
 def _corpus(state: StateDir, config: RunConfig) -> CorpusMeta:
     """What is known of the store that the first source was read from."""
-    path = state.corpus
+    path, tree = state.corpus, ResultTree(state.path.parent.parent)
     if not path.exists():  # trained before states kept it themselves
-        tree = ResultTree(state.path.parent.parent)
         path = tree.tokens(config.stream[0].corpus) / "meta.json"
     try:
-        return parse(CorpusMeta, read_json(path))
+        meta = parse(CorpusMeta, read_json(path))
     except (OSError, ValueError) as error:
         raise ConfigError([f"{path}, which names it, cannot be read ({error})."]) from error
+    # One that was trained for a sweep was called by its path on the machine that packed the text.
+    named = Path(meta.tokenizer)
+    moved = tree.tokenizer(named.parent.name) / named.name
+    return meta.model_copy(update={"tokenizer": str(moved)}) if moved.is_file() else meta

@@ -1,52 +1,47 @@
 """Files of an object store through pyarrow: read, listed, fetched and sent in pieces.
 
-Memory is bounded by a piece. pyarrow tells everything but "does not exist" as an `OSError` without
-a number; what went wrong stands in its text. Those that pass by themselves are tried again here,
-after each file system's own attempts: some seconds each.
+Memory is bounded by a piece. What passes by itself is tried again (`cpt.retries`).
 """
 
 import contextlib
 import hashlib
 import os
-import re
-import shutil
-from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pyarrow import fs
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from cpt.room import NO_ROOM
+from cpt.cache_room import room_in_cache
+from cpt.retries import patiently, told
 from cpt.storage import below, holds_secret, shown_uri
-from cpt.token_store import StoreError
+from cpt.token_store import StoreError, sha256
 
 PIECE_BYTES = 8 << 20
 """What is read or written at once: large beside what a request costs, small beside memory."""
 
-PASSING = re.compile(
-    r"NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE"
-    r"|REQUEST_TIMEOUT|HTTP status (5\d\d|429)"  # the AWS client
-    r"|Status\((UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|RESOURCE_EXHAUSTED)"  # Google's
-)
-"""Refused and missing things stay so: NO_SUCH_BUCKET, ACCESS_DENIED, HTTP status 403 ..."""
-
+# `allow_delayed_open`, of S3: a small file is one request rather than three.
 GOOGLE_RETRY_SECONDS = 10
 """Google's client alone would try for a quarter of an hour."""
 
 
-def _passes(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno is None and bool(PASSING.search(str(error)))
+class DamagedObjectError(StoreError):
+    """A file over there is not what was written; the message says which and how."""
 
 
-_patiently = Retrying(
-    retry=retry_if_exception(_passes),
-    stop=stop_after_attempt(3),
-    wait=wait_random_exponential(max=8),
-    reraise=True,
-)
+@dataclass(frozen=True)
+class Stored:
+    """A file over there.
+
+    Attributes:
+        bytes: Its size.
+        modified: When it was written, in nanoseconds since 1970; most stores tell whole seconds.
+    """
+
+    bytes: int
+    modified: int
 
 
 class ObjectStore:
@@ -58,6 +53,9 @@ class ObjectStore:
         StoreError: The URI says who may read there.
     """
 
+    manifest = "meta.json"
+    """The file in a folder that names the size and checksum of the others."""
+
     def __init__(self, uri: str) -> None:
         if holds_secret(uri):
             raise StoreError(
@@ -66,6 +64,7 @@ class ObjectStore:
                 "AWS_SECRET_ACCESS_KEY)."
             )
         self.uri = uri
+        self._has_bucket = False
 
     def shown(self, name: str) -> str:
         """How sentences call a file or folder."""
@@ -78,14 +77,33 @@ class ObjectStore:
             StoreError: The bucket does not exist, or cannot be reached.
         """
         files, root = self._opened
-        with self._told(shown_uri(self.uri), "reached"):
+        with told(shown_uri(self.uri), "reached"):
             try:
                 found = files.get_file_info(fs.FileSelector(root))
-            except FileNotFoundError:  # the folder, or on Google's store the bucket
-                if bucket := root.partition("/")[0]:
-                    files.get_file_info(fs.FileSelector(bucket))
+            except FileNotFoundError:
+                self._check_bucket()
                 return []
         return sorted(one.base_name for one in found if one.type is fs.FileType.Directory)
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        """The files below a folder, however deep, by their names relative to it.
+
+        Raises:
+            StoreError: The bucket does not exist, or cannot be reached.
+        """
+        files, root = self._opened
+        path = f"{root}/{folder}"
+        with told(self.shown(folder), "listed"):
+            try:
+                found = patiently(files.get_file_info, fs.FileSelector(path, recursive=True))
+            except FileNotFoundError:
+                self._check_bucket()
+                return {}
+        return {
+            one.path.removeprefix(f"{path}/"): Stored(one.size, one.mtime_ns)
+            for one in found
+            if one.type is fs.FileType.File
+        }
 
     def read(self, name: str) -> bytes | None:
         """A small file; None where there is none.
@@ -94,12 +112,34 @@ class ObjectStore:
             StoreError: It cannot be reached.
         """
         files, root = self._opened
-        with self._told(self.shown(name), "read"):
+        with told(self.shown(name), "read"):
             try:
-                with _patiently(files.open_input_file, f"{root}/{name}") as stream:
-                    return bytes(_patiently(stream.read_at, stream.size(), 0))
+                with patiently(files.open_input_file, f"{root}/{name}") as stream:
+                    return bytes(patiently(stream.read_at, stream.size(), 0))
             except FileNotFoundError:
                 return None
+
+    def stage(self, name: str, target: Path, size: int, checksum: str) -> None:
+        """Fetches a file whose size and SHA-256 its folder's manifest names, unless it is here.
+
+        What was fetched so far lies beside it, in `NAME.part`.
+
+        Raises:
+            DamagedObjectError: It is missing, or not what was written.
+            StoreError: It cannot be read, or there is no room.
+        """
+        if target.exists() and sha256(target) == checksum:
+            return
+        part = target.with_name(f"{target.name}.part")
+        for _ in range(2):
+            if self.fetch(name, part, size) == checksum:
+                part.rename(target)
+                return
+            part.unlink()
+        raise DamagedObjectError(
+            f"{self.shown(name)} does not have the checksum {checksum} that its {self.manifest} "
+            f"names; {self.remedy(name)}"
+        )
 
     def fetch(self, name: str, target: Path, size: int) -> str:
         """Fetches a file from where `target` ends.
@@ -113,12 +153,13 @@ class ObjectStore:
             SHA-256 of the whole.
 
         Raises:
-            StoreError: It cannot be read, has another size, or there is no room.
+            DamagedObjectError: It is missing, or has another size.
+            StoreError: It cannot be read, or there is no room.
         """
         digest = hashlib.sha256()
         files, root = self._opened
         # Unbuffered: what could not be written must not be tried again when the file is closed.
-        with room_for(target, size), target.open("a+b", buffering=0) as file:
+        with room_in_cache(target, size), target.open("a+b", buffering=0) as file:
             file.seek(0)
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)
@@ -126,8 +167,8 @@ class ObjectStore:
             source = self._source(files, f"{root}/{name}", name, size)
             with source:
                 while done < size:
-                    with self._told(self.shown(name), "read"):
-                        piece = _patiently(source.read_at, min(PIECE_BYTES, size - done), done)
+                    with told(self.shown(name), "read"):
+                        piece = patiently(source.read_at, min(PIECE_BYTES, size - done), done)
                     if not piece:  # replaced meanwhile by a shorter one: the checksum tells
                         break
                     left = memoryview(piece)
@@ -147,8 +188,58 @@ class ObjectStore:
         Raises:
             StoreError: It cannot be written.
         """
-        with self._told(self.shown(name), "written"):
-            return str(_patiently(self._send, source, name))
+        with told(self.shown(name), "written"):
+            return str(patiently(self._send, source, name))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a small file, in the place of one that is there.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        with told(self.shown(name), "written"):
+            patiently(self._write, name, content)
+
+    def copy(self, name: str, other: str) -> None:
+        """Copies a file over there.
+
+        Raises:
+            StoreError: It cannot be copied.
+        """
+        files, root = self._opened
+        with told(self.shown(name), "copied"):
+            patiently(files.copy_file, f"{root}/{name}", f"{root}/{other}")
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if it is there.
+
+        Raises:
+            StoreError: It cannot be removed.
+        """
+        files, root = self._opened
+        with (
+            told(self.shown(name), "removed"),
+            contextlib.suppress(FileNotFoundError),
+        ):
+            patiently(files.delete_file, f"{root}/{name}")
+
+    def remove_folder(self, folder: str) -> None:
+        """Removes a folder, if it is there.
+
+        Raises:
+            StoreError: It cannot be removed.
+        """
+        files, root = self._opened
+        with (
+            told(self.shown(folder), "removed"),
+            contextlib.suppress(FileNotFoundError),
+        ):
+            patiently(files.delete_dir, f"{root}/{folder}")
+
+    def _write(self, name: str, content: bytes) -> None:
+        files, root = self._opened
+        with files.open_output_stream(f"{root}/{name}") as stream:
+            stream.write(content)
 
     def _send(self, source: Path, name: str) -> str:
         files, root = self._opened
@@ -160,15 +251,17 @@ class ObjectStore:
         return digest.hexdigest()
 
     def _source(self, files: Any, path: str, name: str, size: int) -> Any:
-        with self._told(self.shown(name), "read"):
+        with told(self.shown(name), "read"):
             try:
-                source = _patiently(files.open_input_file, path)
+                source = patiently(files.open_input_file, path)
             except FileNotFoundError:
-                raise StoreError(f"{self.shown(name)} is missing; {self.remedy(name)}") from None
+                raise DamagedObjectError(
+                    f"{self.shown(name)} is missing; {self.remedy(name)}"
+                ) from None
         if source.size() != size:
-            raise StoreError(
-                f"{self.shown(name)} has {source.size()} bytes, not the {size} that its meta.json "
-                f"names; {self.remedy(name)}"
+            raise DamagedObjectError(
+                f"{self.shown(name)} has {source.size()} bytes, not the {size} that its "
+                f"{self.manifest} names; {self.remedy(name)}"
             )
         return source
 
@@ -177,52 +270,29 @@ class ObjectStore:
         folder = self.shown(name.partition("/")[0])
         return f"delete {folder}, and the next rewarm plan packs and uploads it anew."
 
+    def _check_bucket(self) -> None:
+        """A folder is missing that need not be there, or the bucket, which must."""
+        files, root = self._opened
+        bucket = root.partition("/")[0]
+        if bucket and not self._has_bucket:
+            files.get_file_info(fs.FileSelector(bucket))
+            self._has_bucket = True
+
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         """The file system, and the path in it."""
-        uri = self.uri
-        if urlsplit(uri).scheme in ("gs", "gcs") and "retry_limit_seconds" not in uri:
-            uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={GOOGLE_RETRY_SECONDS}"
-        with self._told(shown_uri(uri), "opened"):
+        scheme = urlsplit(self.uri).scheme
+        if scheme == "s3":
+            uri = _with_option(self.uri, "allow_delayed_open", "true")
+        elif scheme in ("gs", "gcs"):
+            uri = _with_option(self.uri, "retry_limit_seconds", str(GOOGLE_RETRY_SECONDS))
+        else:
+            uri = self.uri
+        with told(shown_uri(uri), "opened"):
             files, root = fs.FileSystem.from_uri(uri)
         return files, root.rstrip("/")
 
-    @contextlib.contextmanager
-    def _told(self, what: str, done: str) -> Iterator[None]:
-        """Turns what pyarrow raises into a sentence.
 
-        An OSError with a number is this machine's own, but for ENOENT.
-        """
-        try:
-            yield
-        except StoreError:
-            raise
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
-                raise
-            reason = " ".join(str(error).split())
-            raise StoreError(
-                f"{what} cannot be {done} ({reason}); check that the bucket exists, the network, "
-                "and the credentials in the environment."
-            ) from error
-
-
-@contextlib.contextmanager
-def room_for(path: Path, size: int) -> Iterator[None]:
-    """Turns a full disk into a sentence; what was written so far stays.
-
-    Raises:
-        StoreError: There is no room for a file that comes to `size` bytes.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        done = path.stat().st_size if path.is_file() else 0
-        free = shutil.disk_usage(path.parent).free
-        raise StoreError(
-            f"{path} cannot be written ({error.strerror}): {size - done} more bytes are needed, "
-            f"and {free} are free there; make room, or name another folder in REWARM_CACHE; the "
-            "next run goes on from what was fetched."
-        ) from error
+def _with_option(uri: str, name: str, value: str) -> str:
+    """An option of the file system, unless the URI names it."""
+    return uri if f"{name}=" in uri else f"{uri}{'&' if '?' in uri else '?'}{name}={value}"

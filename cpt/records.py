@@ -40,6 +40,9 @@ from cpt.checkpoint_marker import NAME, Marker
 from cpt.room import room_for
 from cpt.seals import SEAL, sealed_text
 
+ELSEWHERE = "elsewhere.json"
+"""In a working copy, beside the marker of a checkpoint whose other files were not fetched."""
+
 
 class StatusWord(StrEnum):
     """What may stand in `status.json`."""
@@ -229,6 +232,11 @@ class StateDir:
         return self.path / "tasks.jsonl"
 
     @property
+    def row_files(self) -> tuple[Path, ...]:
+        """All files of rows, whether they exist or not."""
+        return self.train_rows, self.eval_rows, self.data_rows, self.task_rows
+
+    @property
     def corpus(self) -> Path:
         """What the store of the first source says of itself; the store may lie elsewhere."""
         return self.path / "corpus.json"
@@ -301,6 +309,10 @@ class StateDir:
             marker = self.read_marker(step)
         except ValueError as error:
             return str(error)
+        elsewhere = self.checkpoint(step) / ELSEWHERE
+        if elsewhere.exists():
+            noted: str | None = read_json(elsewhere)["fault"]
+            return noted or marker.missing_rows(self.path)
         return marker.quick_fault(self.checkpoint(step), self.path)
 
     def completion_fault(self, step: int) -> str | None:
@@ -378,33 +390,47 @@ class ResultTree:
     """Paths below one `storage`.
 
     Attributes:
-        storage: A directory.
+        storage: A directory. Where the tree lies on object storage it is this machine's working
+            copy, which a `cpt.mirror.Mirror` fills and sends.
         token_storage: Directory or URI of the token stores; None: `<storage>/tokens`. They are
             opened through `cpt.token_library`.
+        remote: URI of the tree on object storage; None: `storage` itself is the tree.
     """
 
     storage: Path
     token_storage: str | None = None
+    remote: str | None = None
 
     def tokens(self, corpus_id: str) -> Path:
         """The token store of one corpus, where they lie below `storage`."""
-        return self.storage / "tokens" / corpus_id
+        return self.storage / "tokens" / folder_name(corpus_id)
 
     def tokenizer(self, tokenizer_id: str) -> Path:
         """The folder of a tokenizer that was trained for a sweep."""
-        return self.storage / "tokenizers" / tokenizer_id
+        return self.storage / "tokenizers" / folder_name(tokenizer_id)
 
     def weights(self, weights_id: str) -> Path:
         """The Hugging Face model directory of a model from elsewhere."""
-        return self.storage / "weights" / weights_id
+        return self.storage / "weights" / folder_name(weights_id)
 
     def state(self, state_id: str) -> StateDir:
         """The folder of one state."""
-        return StateDir(self.storage / "states" / state_id)
+        return StateDir(self.storage / "states" / folder_name(state_id))
 
     def sweep(self, name: str) -> SweepDir:
         """The folder of one sweep."""
-        return SweepDir(self.storage / "sweeps" / name)
+        return SweepDir(self.storage / "sweeps" / folder_name(name))
+
+
+def folder_name(name: str) -> str:
+    """The name itself, if a path that ends in it stays in the folder before it.
+
+    Raises:
+        ValueError: It names another place.
+    """
+    if name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
+        raise ValueError(f"got {name!r}; must be the name of a folder, not a path to another place")
+    return name
 
 
 def read_json(path: Path) -> dict[str, Any]:

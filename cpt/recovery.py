@@ -10,7 +10,7 @@ damaged the files are set aside, and what is whole of them goes on.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from cpt import checkpoint
 from cpt.checkpoint_marker import ROW_FILES
@@ -19,16 +19,21 @@ from cpt.records import StateDir, StatusWord, name_aside, set_aside, write_bytes
 from cpt.seals import Digest
 
 
-def recover(state: StateDir, team: Workers) -> str:
+def recover(state: StateDir, team: Workers, before: Sequence[str] = ()) -> str:
     """Sets aside what is damaged of a state that is to be trained on; all ranks must call it.
 
     Afterwards its newest marked checkpoint, if it has one, is the one to go on from.
+
+    Args:
+        state: Which.
+        team: Its workers.
+        before: Sentences about what was damaged where the state was fetched from.
 
     Returns:
         What was damaged, where it is now and where the state goes on, in one sentence; empty where
         nothing was. On rank 0; elsewhere a part of it.
     """
-    told = list(_status_set_aside(state)) if team.is_first else []
+    told = [*before, *_status_set_aside(state)] if team.is_first else []
     rows_are_whole = True
     while (step := team.gather(_newest(state) if team.is_first else None)[0]) is not None:
         fault = checkpoint.fault(state, step, team)

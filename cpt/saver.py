@@ -1,7 +1,8 @@
 """Saving: the checkpoints of one state, written while it goes on training.
 
     save(progress)   the training's thread: copies the tensors, takes the digests of the rows
-    _write           a thread of its own: files, their digests, the marker, then what is too old
+    _write           a thread of its own: files, their digests, the marker, then what is too old;
+                     where the tree lies elsewhere each is sent as soon as it is there
 
 Weights and optimizer state are saved by parameter name, so another number of workers can load them.
 A folder without a marker is the remains of a kill and is written over.
@@ -23,10 +24,12 @@ from cpt.checkpoint import Progress, tensors_of
 from cpt.checkpoint_marker import ROW_FILES, Marker
 from cpt.checkpoint_reading import quietly_alone
 from cpt.learner import Learner
+from cpt.mirror import Mirror
 from cpt.parallel import Workers
 from cpt.records import StateDir
 from cpt.room import NoRoomError, room_for
 from cpt.seals import Digest, GrowingDigest, digest_file
+from cpt.token_store import StoreError
 
 
 class Saver:
@@ -37,8 +40,11 @@ class Saver:
     for what is being written, whatever happened.
     """
 
-    def __init__(self, state: StateDir, learner: Learner, team: Workers, kept: int) -> None:
+    def __init__(
+        self, state: StateDir, learner: Learner, team: Workers, kept: int, mirror: Mirror
+    ) -> None:
         self._state, self._learner, self._team, self._kept = state, learner, team, kept
+        self._mirror = mirror
         # Its collectives must not meet those of training, which another thread issues.
         self._group = dist.new_group(backend="gloo") if team.world_size > 1 else None
         self._rows = {name: GrowingDigest(state.path / name) for name in ROW_FILES}
@@ -65,6 +71,7 @@ class Saver:
 
         Raises:
             OSError: The one before could not be written.
+            StoreError: It could not be sent.
         """
         self.wait()
         rows: dict[str, Digest] = {}
@@ -84,6 +91,7 @@ class Saver:
 
         Raises:
             OSError: It could not be written.
+            StoreError: It could not be sent.
         """
         if self._written is not None:
             self._written.result()
@@ -95,6 +103,11 @@ class Saver:
     ) -> None:
         state, team = self._state, self._team
         folder = state.checkpoint(progress.step)
+        if team.is_first:
+            # No file of it is written before the first rank has laid out the whole.
+            self._mirror.remove_checkpoint(state, progress.step)
+        else:
+            self._mirror.tidy(state, progress.step)
         try:
             with room_for(folder, _size(staged)), quietly_alone(), _told_plainly():
                 dcp.save(
@@ -121,29 +134,32 @@ class Saver:
                     rows=rows,
                 )
             )
+            self._mirror.mark_checkpoint(state, progress.step, self._kept)
             self._remove_old(progress.step)
 
     def _digests(self, step: int) -> dict[str, Digest]:
-        """Of every file of a checkpoint; each rank reads those that it wrote.
+        """Of every file of a checkpoint; each rank reads, and sends, those that it wrote.
 
         Raises:
             OSError: A rank could not read one.
+            StoreError: A rank could not send one.
         """
         folder, team = self._state.checkpoint(step), self._team
         own = [*folder.glob(f"__{team.rank}_*.distcp")]
         if team.is_first:
             own.append(folder / ".metadata")
-        mine: dict[str, Digest] | OSError
+        mine: dict[str, Digest] | OSError | StoreError
         try:
             mine = {path.name: digest_file(path) for path in sorted(own)}
-        except OSError as error:
+            self._mirror.send_checkpoint(self._state, step, mine)
+        except (OSError, StoreError) as error:
             mine = error
         gathered: list[Any] = [mine]
         if self._group is not None:
             gathered = [None] * team.world_size
             dist.all_gather_object(gathered, mine, group=self._group)
         for part in gathered:
-            if isinstance(part, OSError):
+            if isinstance(part, OSError | StoreError):
                 raise part
         return {name: digest for part in gathered for name, digest in part.items()}
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cpt.object_store import ObjectStore, room_for
+from cpt.cache_room import room_in_cache
+from cpt.object_store import ObjectStore
 from cpt.parsing import parse
 from cpt.records import write_json, write_text
 from cpt.storage import cache_of
@@ -25,11 +26,9 @@ from cpt.token_store import (
     META,
     VERIFIED,
     CorpusMeta,
-    FileMeta,
     StoreError,
     TokenStore,
     read_meta,
-    sha256,
     stamp_of,
 )
 
@@ -132,28 +131,13 @@ class StagedLibrary(TokenLibrary):
         if meta is None:
             raise StoreError(f"{self._remote.shown(corpus_id)} does not exist")
         partial = self._cache / f"{corpus_id}.partial"
-        with room_for(partial / META, 0):
+        with room_in_cache(partial / META, 0):
             partial.mkdir(exist_ok=True)
             write_text(partial / META, meta.model_dump_json(indent=1) + "\n")
         for name, written in meta.files.items():
-            self._fetch(f"{corpus_id}/{name}", partial / name, written)
+            self._remote.stage(f"{corpus_id}/{name}", partial / name, written.bytes, written.sha256)
         _note_verified(partial, meta)
         return self._keep(partial, corpus_id)
-
-    def _fetch(self, name: str, target: Path, written: FileMeta) -> None:
-        """One whole file; a second time where the first did not come out right."""
-        if target.exists() and sha256(target) == written.sha256:
-            return
-        part = target.with_name(f"{target.name}.part")
-        for _ in range(2):
-            if self._remote.fetch(name, part, written.bytes) == written.sha256:
-                part.rename(target)
-                return
-            part.unlink()
-        raise StoreError(
-            f"{self._remote.shown(name)} does not have the checksum {written.sha256} that its "
-            f"meta.json names; {self._remote.remedy(name)}"
-        )
 
     def _send(self, aside: Path, meta: CorpusMeta, corpus_id: str) -> None:
         for name, written in meta.files.items():

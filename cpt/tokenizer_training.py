@@ -22,6 +22,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from cpt.dataset_config import AnyDatasetConfig, SourceConfig, source_field
 from cpt.digests import Digests
+from cpt.mirror import Mirror
 from cpt.packing import is_held_out
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
@@ -61,11 +62,15 @@ def trained_tokenizer(
     file = folder / "tokenizer.json"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{name}.lock"):
+        mirror = Mirror.of(tree)
+        mirror.fetch(file)
         if not file.exists():
             say(f"training a tokenizer: {config.label}")
             content = _train(config, parts)
             write_json(folder / "recipe.json", recipe)
             write_text(file, content)
+            mirror.send(folder / "recipe.json")
+            mirror.send(file)
     return FileTokenizer(str(file), file, "tokenizer")
 
 

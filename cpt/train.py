@@ -6,6 +6,7 @@ never interrupted. A state with a `base` goes on from that state's checkpoint in
 that its rows and weights are those of a run that began at step 0.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
 from cpt.learner import Learner
 from cpt.leaving import OTHER_ASKED, Leave, LeavingError
+from cpt.mirror import Mirror
 from cpt.model import initial_weights
 from cpt.parallel import Workers, workers
 from cpt.parsing import parse
@@ -71,25 +73,30 @@ def train(
         DamagedCheckpointError: The final checkpoint of the parent or base is damaged; it was set
             aside, and that state is to be trained again first.
         DivergedError: Recorded as failed; running it again fails at the same step.
+        StoreError: What it needs cannot be fetched, or what it wrote cannot be sent.
     """
-    state = tree.state(config.state_id)
+    state, mirror = tree.state(config.state_id), Mirror.of(tree)
+    mirror.fetch_state(state, checkpoint=False)
     if recovery.is_complete(state, config.end_step):
         return
     with workers() as team:
         _check_workers(config, team)
-        recovered = recovery.recover(state, team)
+        damaged = mirror.fetch_state(state, checkpoint=True, repair=True)
+        team.barrier()  # nothing is written where another rank still fetches
+        recovered = recovery.recover(state, team, damaged)
         config = _as_recorded(config, state)
         if team.is_first:
             write_sealed(state.config, config.model_dump(mode="json"))
         run = _Run(config, tree, state, team, on_evaluation, leave or Leave(), recovered)
+        rows = mirror.sending_rows(state) if team.is_first else contextlib.nullcontext()
         try:
-            with run.saver:
+            with rows, run.saver:
                 run.to_the_end()
         except DivergedError as error:
             if team.is_first:
-                state.write_status(
-                    Status(status=StatusWord.FAILED, step=run.step, reason=str(error))
-                )
+                mirror.send_rows(state)
+                status = Status(status=StatusWord.FAILED, step=run.step, reason=str(error))
+                mirror.write_status(state, status)
             raise
 
 
@@ -137,7 +144,7 @@ class _Run:
         recovered: str,
     ) -> None:
         self.config, self.state, self.team = config, state, team
-        self.recovered = recovered
+        self.recovered, self.mirror = recovered, Mirror.of(tree)
         self.on_evaluation = on_evaluation
         self.leave, self.is_leaving = leave, False
         self.stream = TrainingStream(config, tree)
@@ -149,15 +156,18 @@ class _Run:
         self.flops_per_token = config.model.flops_per_token(config.sequence_length)
         self.step, self.elapsed_before = 0, 0.0
         self.learner = Learner(config, team)
-        self.saver = Saver(state, self.learner, team, config.keep_checkpoints)
+        self.saver = Saver(state, self.learner, team, config.keep_checkpoints, self.mirror)
         source = _checkpoint_to_go_on_from(config, state, tree, team)
         if source is not None:
             progress = checkpoint.load(*source, self.learner, team)
             self.step, self.elapsed_before = progress.step, progress.elapsed_seconds
         elif config.parent is not None:
-            checkpoint.load_weights(tree.state(config.parent), self.learner.model, team)
+            parent = tree.state(config.parent)
+            self.mirror.fetch_state(parent, checkpoint=True, repair=True)
+            checkpoint.load_weights(parent, self.learner.model, team)
         elif config.weights is not None:
             folder = tree.weights(config.weights)
+            self.mirror.fetch_folder(folder)
             fill(self.learner.model, hub.weights(folder, config.model))
         else:
             fill(self.learner.model, initial_weights(self.learner.model, config.seed))
@@ -170,6 +180,10 @@ class _Run:
     def to_the_end(self) -> None:
         """The loop; one extra turn evaluates and saves the last step."""
         config = self.config
+        if self.team.is_first:
+            self.mirror.send(self.state.config, self.state.corpus)
+            if self.recovered:
+                self.mirror.send(*self.state.path.glob("*.damaged-*"))
         self._write_status(StatusWord.RUNNING)
         due = set(config.evaluation_steps())
         while True:
@@ -190,6 +204,11 @@ class _Run:
                 raise LeavingError(self.step, self.leave.reason or OTHER_ASKED)
             self._update()
         self.saver.wait()
+        if self.team.is_first:
+            self.mirror.send_rows(self.state)
+        # Whoever goes on from this state, once it is complete, may fetch what was removed here.
+        self.mirror.release(self.state)
+        self.team.barrier()
         self._write_status(StatusWord.COMPLETE)
 
     def _update(self) -> None:
@@ -272,7 +291,8 @@ class _Run:
     def _write_status(self, word: StatusWord) -> None:
         reason = self.recovered if word is StatusWord.RUNNING else ""
         if self.team.is_first:
-            self.state.write_status(Status(status=word, step=self.step, reason=reason))
+            status = Status(status=word, step=self.step, reason=reason)
+            self.mirror.write_status(self.state, status)
 
 
 def _checkpoint_to_go_on_from(
@@ -285,6 +305,7 @@ def _checkpoint_to_go_on_from(
     if config.base is None:
         return None
     base = tree.state(config.base)
+    Mirror.of(tree).fetch_state(base, checkpoint=True, repair=True)
     return base, checkpoint.final_step(base, team)
 
 

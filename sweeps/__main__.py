@@ -20,9 +20,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cpt.mirror import Mirror
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, StateDir, SweepDir
+from cpt.records import ResultTree
 from cpt.token_store import StoreError
 from sweeps import show
 from sweeps.agenda import Agenda, agenda
@@ -34,8 +35,9 @@ from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
-from sweeps.store import find, results_of, set_aside, tree_of
+from sweeps.store import find, tree_of
 from sweeps.sweep_file import load
+from sweeps.targets import SweepTarget, fetch_whole, state_at, sweep_at, target_of
 from sweeps.words import counted
 
 MOST_ROUNDS = 10
@@ -71,7 +73,8 @@ err = Console(stderr=True, highlight=False)
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A sweep file.")]
 SpecOrDir = Annotated[
-    Path, typer.Argument(metavar="SPEC_OR_DIR", help="A sweep file, or the folder of a sweep.")
+    str,
+    typer.Argument(metavar="SPEC_OR_DIR", help="A sweep file, or the folder or URI of a sweep."),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -149,7 +152,7 @@ def run(
     with _extra("train"):
         from sweeps.prepare import prepare, write_plan
     try:
-        tree = results_of(spec)
+        tree = tree_of(spec)
         with owned(tree.sweep(spec.name), _stop, _say):
             for _ in range(MOST_ROUNDS):
                 planned = prepare(spec, tree, _say)
@@ -159,7 +162,7 @@ def run(
                 retry_failed = False
                 if status is not None:
                     break
-            _report(tree.sweep(spec.name))
+            _report(SweepTarget(tree, tree.sweep(spec.name)))
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
     if status in (None, Exit.INTERRUPTED):
@@ -175,19 +178,20 @@ def status(
     whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
 ) -> None:
     """Show what is complete, running, stopped, failed or damaged, and what is left."""
-    out.print(show.status(_sweep_dir(target), whole=whole))
+    out.print(show.status(sweep_at(target).sweep, whole=whole))
 
 
 @app.command()
 def report(target: SpecOrDir) -> None:
     """Write report.html and trials.csv, also while the sweep runs."""
-    _report(_sweep_dir(target))
+    _report(sweep_at(target))
 
 
 @app.command()
 def export(
     state: Annotated[
-        Path, typer.Argument(metavar="STATE", help="The folder of a state, below <storage>/states.")
+        str,
+        typer.Argument(metavar="STATE", help="Folder or URI of a state, below <storage>/states."),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; a new folder.")],
     dtype: Annotated[FloatType, typer.Option(help="To store the weights in.")] = FloatType.FLOAT32,
@@ -197,7 +201,7 @@ def export(
         import torch
 
         from cpt.hub_state import export_state
-    for sentence in export_state(StateDir(state.resolve()), folder, getattr(torch, dtype)):
+    for sentence in export_state(state_at(state).state, folder, getattr(torch, dtype)):
         err.print(sentence, markup=False, soft_wrap=True)
     out.print(f"wrote {folder}", markup=False, soft_wrap=True)
 
@@ -205,11 +209,11 @@ def export(
 @app.command()
 def evaluate(
     target: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="STATE_OR_SWEEP",
-            help="A state's folder, <storage>/states/<id>; or a sweep's file or folder: every "
-            "trial's last state, and what trials start from.",
+            help="A state's folder or URI, <storage>/states/<id>; or a sweep's file, folder or "
+            "URI: every trial's last state, and what trials start from.",
         ),
     ],
     tasks: Annotated[
@@ -228,10 +232,8 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
 ) -> None:
     """Score complete states on downstream tasks; the report shows the scores."""
-    if not target.exists():
-        raise ConfigError([f"{target} does not exist; name a state's folder or a sweep."])
-    sweep = None if _is_state(target) else _sweep_dir(target)
-    states = [StateDir(target.resolve())] if sweep is None else states_to_score(sweep)
+    found = target_of(target)
+    states = states_to_score(found.sweep) if isinstance(found, SweepTarget) else [found.state]
     if not states:
         raise ConfigError([f"{target} has no complete state yet; only those can be scored."])
     # Imported here: the harness and torch take seconds, and no other command needs them.
@@ -253,18 +255,15 @@ def evaluate(
             err.print(f"failed: {error}", markup=False, soft_wrap=True)
             raise typer.Exit(Exit.FAILED) from error
         for number, state in enumerate(states, 1):
-            place = f"{number} of {len(states)}: " if len(states) > 1 else ""
-            _say(f"{place}{state.path.name}")
+            count = f"{number} of {len(states)}: " if len(states) > 1 else ""
+            _say(f"{count}{state.path.name}")
+            fetch_whole(found.tree, state)
             out.print(score_table(suite.score(state)))
-    if sweep is None:
-        _say(f"written to {states[0].task_rows}; rewarm report shows them")
+            Mirror.of(found.tree).send(state.task_rows)
+    if isinstance(found, SweepTarget):
+        _report(found)
     else:
-        _report(sweep)
-
-
-def _is_state(target: Path) -> bool:
-    """Whether what was named is meant as a state's folder rather than a sweep."""
-    return target.is_dir() and not SweepDir(target).plan.is_file()
+        _say(f"written to {states[0].task_rows}; rewarm report shows them")
 
 
 def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
@@ -296,7 +295,7 @@ def _train(
     found = find(planned, tree)
     for name, one in found.items():
         if one.damage is not None:
-            aside = set_aside(tree.state(name))
+            aside = Mirror.of(tree).set_aside(tree.state(name).path)
             err.print(
                 f"damaged: {planned.states[name].config.label}: {one.damage}; moved to {aside} and "
                 "trained again",
@@ -321,6 +320,10 @@ def _train(
 
 
 def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
+    if address is None:
+        # Read when Ray is imported: what runs on this machine alone listens on its loopback alone,
+        # where Ray would listen on all of its addresses.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with _extra("sweep"):
         from sweeps import launch, progress
@@ -374,22 +377,12 @@ def _extra(name: str) -> Iterator[None]:
         ) from error
 
 
-def _report(sweep: SweepDir) -> None:
+def _report(target: SweepTarget) -> None:
     from analysis.report import write_report
 
-    out.print(f"report: {write_report(sweep.path)}", markup=False, soft_wrap=True)
-
-
-def _sweep_dir(target: Path) -> SweepDir:
-    """The folder of a sweep that was run."""
-    if target.is_dir():
-        sweep = SweepDir(target.resolve())
-    else:
-        spec, _ = load(target)
-        sweep = results_of(spec).sweep(spec.name)
-    if not sweep.plan.is_file():
-        raise ConfigError([f"{sweep.plan} does not exist; start the sweep with: rewarm run SPEC."])
-    return sweep
+    path = write_report(target.sweep.path)
+    target.send_report()
+    out.print(f"report: {path}", markup=False, soft_wrap=True)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cpt.mirror import Mirror
 from cpt.records import ResultTree, Status, StatusWord
 from sweeps.failures import Failure, Kind
 from sweeps.plan import Plan
@@ -89,6 +90,7 @@ class Attempts:
         return now
 
     def _one_more_death(self, state: str) -> _Deaths:
+        Mirror.of(self.tree).fetch_states([state])
         newest = max(self.tree.state(state).marked_steps(), default=-1)
         before = self._deaths.get(state, _Deaths())
         number = before.number + 1 if newest <= before.checkpoint else 1
@@ -96,7 +98,8 @@ class Attempts:
         return self._deaths[state]
 
     def _give_up(self, state: str, reason: str) -> None:
-        place = self.tree.state(state)
+        mirror, place = Mirror.of(self.tree), self.tree.state(state)
+        mirror.fetch_states([state])
         before = place.read_status()
         step = before.step if before else 0
-        place.write_status(Status(status=StatusWord.FAILED, step=step, reason=reason))
+        mirror.write_status(place, Status(status=StatusWord.FAILED, step=step, reason=reason))

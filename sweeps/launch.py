@@ -38,6 +38,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from cpt.leaving import Leave
+from cpt.mirror import Mirror
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda, settled_states
 from sweeps.answers import Answers
@@ -45,6 +46,7 @@ from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
 from sweeps.failures import deaths_of_all_kinds, failure
+from sweeps.following import followed
 from sweeps.leaving import tell_to_leave
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
@@ -90,6 +92,8 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
         address=address or "local",
         # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
         include_dashboard=None if address else resources.most_workers > 1,
+        # It starts any program that is asked of it.
+        dashboard_host="127.0.0.1",
         object_store_memory=None if address else 100 * 1024 * 1024,
         log_to_driver=False,
         logging_level=logging.ERROR,
@@ -149,12 +153,11 @@ def run(
         answers = Answers(scratch.name) if resources.most_workers > 1 else None
         scheduler = _primed(plan, stopping, compared, tree, answers)
     endings = _Endings(attempts, leave)
+    searcher = StateSearcher(todo.todo, tree, resources, str(scratch), compared, attempts, leave)
     tuner = tune.Tuner(
         trainable(function, resources),
         tune_config=tune.TuneConfig(
-            search_alg=StateSearcher(
-                todo.todo, tree, resources, str(scratch), compared, attempts, leave
-            ),
+            search_alg=searcher,
             scheduler=scheduler,
             num_samples=-1,
             # An ended group leaves its driver waiting for it: that process cannot be reused.
@@ -170,7 +173,11 @@ def run(
         ),
     )
     try:
-        with _leaving(leave, scratch.name, say), deaths_of_all_kinds():
+        with (
+            _leaving(leave, scratch.name, say),
+            deaths_of_all_kinds(),
+            followed(tree, lambda: searcher.running),
+        ):
             tuner.fit()
             left = leave.is_asked
     finally:
@@ -248,6 +255,7 @@ def _outcome(
     plan: Plan, todo: Agenda, tree: ResultTree, attempts: Attempts, *, left: bool
 ) -> Outcome:
     names = [task.state.id for task in todo.todo]
+    Mirror.of(tree).fetch_states(names)
     statuses = {name: tree.state(name).read_status() for name in names}
     settled = settled_states(plan, statuses)
     outcome = Outcome(hindered=attempts.surroundings, damaged=attempts.damaged, left=left)

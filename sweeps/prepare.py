@@ -13,6 +13,7 @@ from cpt.builder import Stores, build
 from cpt.dataset_config import FILE_FORMATS, source_field
 from cpt.digests import Digests
 from cpt.hub_config import locate, read_model
+from cpt.mirror import Mirror
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_sealed, write_text
 from cpt.sources import Split, files
@@ -92,6 +93,7 @@ def take(checkpoint: str, tree: ResultTree, say: Callable[[str], None]) -> Taken
             for file in folder.iterdir():
                 if file.suffix in (".json", ".safetensors"):
                     shutil.copyfile(file, aside / file.name)
+    Mirror.of(tree).send_folder(copy)
     say(f"{checkpoint}: {model.family}, {model.num_parameters:,} parameters, weights {name}")
     return TakenModel(weights=name, model=model)
 
@@ -128,6 +130,7 @@ def write_plan(plan: Plan, submitted: str, tree: ResultTree) -> None:
     content = plan_json(plan, costs(plan, given_tariff(plan.spec)))
     write_text(sweep.spec, submitted)
     write_sealed(sweep.plan, content | {"environment": environment()})
+    Mirror.of(tree).send(sweep.spec, sweep.plan)
 
 
 def environment() -> dict[str, Any]:

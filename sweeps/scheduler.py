@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from cpt.config import RunConfig
+from cpt.mirror import Mirror
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, write_sealed
 from sweeps.answers import Answers
@@ -118,7 +119,9 @@ class CohortScheduler(NoPreference):
     def _record_end(self, run: str, status: Status) -> None:
         """Writes what became of a state, and what it is where it was ended before it began."""
         config = parse(RunConfig, json.loads(run))
-        place = self._tree.state(config.state_id)
+        mirror, place = Mirror.of(self._tree), self._tree.state(config.state_id)
+        mirror.fetch_states([config.state_id])
         if not place.config.exists():
             write_sealed(place.config, config.model_dump(mode="json"))
-        place.write_status(status)
+            mirror.send(place.config)
+        mirror.write_status(place, status)

@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from cpt.leaving import Leave
+from cpt.mirror import Mirror
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Task
 from sweeps.attempts import Attempts
@@ -96,6 +97,7 @@ class StateSearcher(Searcher):
     ) -> None:
         """Frees what comes after a finished state; gives up what comes after any other."""
         task = self._running.pop(trial_id).task
+        Mirror.of(self._tree).fetch_states([task.state.id])
         status = self._tree.state(task.state.id).read_status()
         if status is not None and status.status is StatusWord.COMPLETE:
             self._missing.discard(task.state.id)
@@ -103,6 +105,11 @@ class StateSearcher(Searcher):
             self._undecided[task.state.id] = task
         else:
             self._give_up(task.state.id)
+
+    @property
+    def running(self) -> list[str]:
+        """The states that were handed out and have not ended."""
+        return [one.task.state.id for one in list(self._running.values())]
 
     def _take_decisions(self) -> None:
         """Puts tasks back in their places, or gives them up."""
@@ -135,6 +142,7 @@ class StateSearcher(Searcher):
             "comparison": compared and compared.comparison.to_json(),
             "storage": str(self._tree.storage),
             "token_storage": self._tree.token_storage,
+            "remote": self._tree.remote,
             "ray_storage": self._ray_storage,
             "resources": self._resources.model_dump_json(),
             "workers": workers,

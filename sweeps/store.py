@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cpt.config import RunConfig
-from cpt.parsing import ConfigError, parse, shown
-from cpt.records import ResultTree, StateDir, Status, StatusWord, read_json
-from cpt.storage import below, cache_of, is_remote, shown_uri
+from cpt.mirror import Mirror
+from cpt.parsing import ConfigError, parse
+from cpt.records import ResultTree, StateDir, Status, StatusWord, SweepDir, read_json
+from cpt.storage import below, cache_of, is_remote
 from sweeps.plan import Plan
 from sweeps.spec import SweepSpec
 
@@ -33,35 +34,27 @@ class Found:
 
 
 def tree_of(spec: SweepSpec) -> ResultTree:
-    """The result tree that a sweep plans from.
-
-    Where `storage` is a URI only the token stores lie there, and what else planning keeps on this
-    machine; `results_of` refuses it.
-    """
+    """The result tree of a sweep, as whoever plans and reads sees it."""
     if is_remote(spec.storage):
-        return ResultTree(
-            cache_of(spec.storage) / "results",
-            _token_storage(spec) or below(spec.storage, "tokens"),
-        )
+        return remote_tree(spec.storage, _token_storage(spec))
     return ResultTree(Path(spec.storage).expanduser().resolve(), _token_storage(spec))
 
 
-def results_of(spec: SweepSpec) -> ResultTree:
-    """The result tree that a sweep writes to.
+def remote_tree(uri: str, token_storage: str | None = None) -> ResultTree:
+    """The result tree at a URI: its working copy for whoever plans and reads."""
+    return ResultTree(cache_of(uri) / "results", token_storage or below(uri, "tokens"), uri)
 
-    Raises:
-        ConfigError: It would lie on object storage.
+
+def training_tree(storage: str, token_storage: str | None, remote: str | None) -> ResultTree:
+    """The same tree as a training sees it, on whatever machine it runs.
+
+    Args:
+        storage: Of the tree as it was planned in.
+        token_storage: Likewise.
+        remote: Likewise; where there is one, `storage` is another machine's copy.
     """
-    if is_remote(spec.storage):
-        tokens = spec.token_storage or below(spec.storage, "tokens")
-        raise ConfigError(
-            [
-                f"storage: got {shown(shown_uri(spec.storage), 300)}; states and checkpoints on "
-                "object storage are not supported yet; name a directory that all machines see, and "
-                f"keep the token stores there with token_storage: {tokens}"
-            ]
-        )
-    return tree_of(spec)
+    copy = Path(storage) if remote is None else cache_of(remote) / "work"
+    return ResultTree(copy, token_storage, remote)
 
 
 def _token_storage(spec: SweepSpec) -> str | None:
@@ -71,17 +64,36 @@ def _token_storage(spec: SweepSpec) -> str | None:
     return str(Path(spec.token_storage).expanduser().resolve())
 
 
+def check_plan(sweep: SweepDir) -> None:
+    """Looks through a `plan.json` before its states are looked for.
+
+    Raises:
+        ConfigError: It is damaged, or names a state outside of the result tree.
+    """
+    tree = ResultTree(sweep.path.resolve().parent.parent)
+    try:
+        plan = read_json(sweep.plan)
+        for name in (
+            *(planned["state"] for planned in plan["states"]),
+            *(name for trial in plan["trials"] for name in trial["states"]),
+        ):
+            tree.state(name)
+    except KeyError as error:
+        raise ConfigError(
+            [f"{sweep.plan} is no plan: it lacks {error}; run the sweep again."]
+        ) from (error)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([f"{sweep.plan} is no plan: {error}; run the sweep again."]) from error
+
+
 def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:
-    """What exists of every state of a plan."""
+    """What exists of every state of a plan, fetched where it lies elsewhere.
+
+    Raises:
+        StoreError: It cannot be fetched.
+    """
+    Mirror.of(tree).fetch_states(plan.states, bases=True)
     return {name: look(tree.state(name)) for name in plan.states}
-
-
-def set_aside(state: StateDir) -> Path:
-    """Moves a damaged folder out of the way, under a name that says so; nothing is deleted."""
-    number = 1
-    while (aside := state.path.with_name(f"{state.path.name}.damaged-{number}")).exists():
-        number += 1
-    return state.path.rename(aside)
 
 
 def look(state: StateDir) -> Found:

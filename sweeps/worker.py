@@ -31,6 +31,7 @@ from ray.tune.trainable import wrap_function
 
 from cpt.config import RunConfig
 from cpt.leaving import Leave
+from cpt.mirror import Mirror
 from cpt.parsing import parse
 from cpt.records import EvalRow, ResultTree
 from cpt.train import DivergedError
@@ -40,6 +41,7 @@ from sweeps.capacity import worker_resources
 from sweeps.leaving import heard, tell_to_leave
 from sweeps.rungs import Comparison, losses, passed, recorded_config
 from sweeps.spec import Resources
+from sweeps.store import training_tree
 
 # Read when an ended trial's process is reused: the default of two seconds may pass while a busy
 # machine frees a model, and the next state would fail for it.
@@ -52,9 +54,9 @@ def train_state(trial: dict[str, Any]) -> None:
     Args:
         trial: `state` (its id), `run` (its RunConfig), `storage` and `ray_storage` (absolute
             paths; the last part of the latter names the run), `token_storage` (absolute path, URI
-            or None), `resources`, `workers` (how many train it), `comparison` (a Comparison, or
-            None where the state is not compared); all but the id, the number and the places as
-            JSON text.
+            or None), `remote` (URI of the tree, or None), `resources`, `workers` (how many train
+            it), `comparison` (a Comparison, or None where the state is not compared); all but the
+            id, the number and the places as JSON text.
 
     Raises:
         Exception: Whatever stopped the training, but for divergence, which the state's own
@@ -154,9 +156,11 @@ def _train_loop(trial: dict[str, Any]) -> None:
     resources = parse(Resources, json.loads(trial["resources"]))
     torch.set_num_threads(resources.cpus_per_worker)
     config = parse(RunConfig, json.loads(trial["run"]))
-    tree = ResultTree(Path(trial["storage"]), trial["token_storage"])
+    tree = training_tree(trial["storage"], trial["token_storage"], trial["remote"])
     reporter = None
     if trial["comparison"]:
+        bases = [] if config.base is None else [config.base]
+        Mirror.of(tree).fetch_states([config.state_id, *bases], bases=True)
         run = _run_name(trial) if trial["workers"] > 1 else None
         reporter = _Reporter(config, tree, trial["comparison"], run)
         reporter.report_passed()
@@ -193,6 +197,9 @@ class _Reporter:
         rungs = self._comparison.rungs_at(rows[0].step)
         if not rungs:
             return
+        if self._is_first:
+            # A state that is ended here has what it was compared by.
+            Mirror.of(self._tree).send_rows(self._tree.state(self._config.state_id))
         names = recorded_config(self._config, self._tree)
         value = self._comparison.value(losses([asdict(row) for row in rows], names))
         for rung in rungs:
@@ -211,5 +218,9 @@ class _Reporter:
             return
         train.report(result)
         # The others wait for rank 0, which alone writes, in their next update.
-        if train.get_context().get_world_rank() == 0:
+        if self._is_first:
             wait_for_answer(self._run, self._config.state_id, rung)
+
+    @property
+    def _is_first(self) -> bool:
+        return self._run is None or train.get_context().get_world_rank() == 0

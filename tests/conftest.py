@@ -21,6 +21,7 @@ class S3Server:
         requests: (method, path, first byte asked for or None, answer's length) in order.
         pieces_until_held: Ranged reads of token files after which it does not answer any more,
             until `held` is set.
+        holds_parts: Whether it takes parts of objects and does not answer, until `held` is set.
         failures: As many of the next requests are answered with 503.
     """
 
@@ -30,11 +31,14 @@ class S3Server:
 
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self, threaded=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
         self.requests: list[tuple[str, str, int | None, int]] = []
         self.held = threading.Event()
         self.pieces_until_held: int | None = None
+        self.holds_parts = False
         self.failures = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -53,6 +57,8 @@ class S3Server:
                 self.pieces_until_held -= 1
         answer = list(self._app(environ, start_response))
         self.requests.append((method, path, first, sum(map(len, answer))))
+        if self.holds_parts and "partNumber=" in environ["QUERY_STRING"]:
+            self.held.wait(60)
         return answer
 
     def uri(self, bucket: str, folder: str) -> str:

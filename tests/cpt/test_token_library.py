@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cpt import object_store
+from cpt import retries
 from cpt.object_store import PIECE_BYTES
 from cpt.records import ResultTree, read_rows, write_json
 from cpt.storage import cache_of, shown_uri
@@ -449,7 +449,7 @@ def test_only_what_may_pass_is_tried_again(text, passes) -> None:
         asked.append(text)
         raise OSError(text)
 
-    patiently = object_store._patiently.copy(sleep=lambda seconds: None)
+    patiently = retries.patiently.copy(sleep=lambda seconds: None)
     with pytest.raises(OSError, match=re.escape(text)):
         patiently(ask)
     assert len(asked) == (3 if passes else 1)

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from cpt.parsing import ConfigError, parse
+from cpt.parsing import parse
 from cpt.records import read_rows
 from cpt.storage import cache_of
 from sweeps.spec import SweepSpec
-from sweeps.store import results_of, tree_of
+from sweeps.store import tree_of
 
 DONE, FAILED, REFUSED = 0, 1, 2
 
@@ -40,25 +40,6 @@ def test_a_uri_for_storage_has_the_stores_below_it(spec_of) -> None:
     assert tree.storage.is_relative_to(cache_of(uri))
     named = tree_of(spec_of(storage=uri, token_storage="gs://other/tokens"))
     assert named.token_storage == "gs://other/tokens"
-
-
-def test_states_on_object_storage_are_refused(spec_of) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        results_of(spec_of(storage="s3://bucket/results"))
-    assert refusal.value.faults == (
-        "storage: got 's3://bucket/results'; states and checkpoints on object storage are not "
-        "supported yet; name a directory that all machines see, and keep the token stores there "
-        "with token_storage: s3://bucket/results/tokens",
-    )
-
-
-@pytest.mark.parametrize("command", ["run", "status", "report"])
-def test_no_command_that_reads_or_writes_states_takes_a_uri(rewarm, sweep, folder, command) -> None:
-    sweep(storage="s3://bucket/results")
-    refused = rewarm(command, "sweep.yaml")
-    assert refused.returncode == REFUSED
-    assert refused.stderr.startswith("refused: storage: got 's3://bucket/results'; states and")
-    assert refused.stderr.count("\n") == 1
 
 
 def test_a_bucket_that_does_not_exist_is_refused_before_anything_is_packed(
