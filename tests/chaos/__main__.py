@@ -50,14 +50,20 @@ def main() -> int:
 
 
 def _show(figures: Figures) -> None:
-    print(f"\n{'disturbance':34} {'times':>5} {'set back':>8} {'most':>5} {'mean':>6}")
+    print(
+        f"\n{'disturbance':34} {'times':>5} {'set back':>8} {'most':>5} {'mean':>6} {'in writing':>10}"
+    )
     for kind, one in figures.kinds.items():
         notice = "*" if kind in WITH_NOTICE else " "
         print(
             f"{kind + notice:34} {one.number:5d} {one.states_set_back:8d} {one.most:5d} "
-            f"{one.mean:6.2f}"
+            f"{one.mean:6.2f} {one.in_writing:10d}"
         )
-    print("set back: states that trained something again; most: updates of one; *: with notice")
+    print(
+        "set back: states that trained something again; most: updates of one of them; mean: updates "
+        "a disturbance;\nin writing: set back by more than one interval, while a checkpoint was "
+        "being written; *: with notice"
+    )
     print(
         f"{len(figures.disturbances)} disturbances, one every {figures.seconds_between} s; command "
         f"typed {figures.starts} times\n"

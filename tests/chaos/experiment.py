@@ -1,4 +1,4 @@
-"""The whole experiment: the sweep undisturbed, the sweep disturbed, and what is to be said of it."""
+"""The whole experiment: a sweep undisturbed, the same disturbed, and what is to be said of it."""
 
 import time
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def experiment(
         say(f"disturbed {len(done)} times, {took:.0f} s; looking for what is left")
         if not faults:
             found_leaks = leaks.processes_left() + leaks.ray_leaks(cluster.address)
-            found_leaks += leaks.files_left(tree, NAME)
+            found_leaks += leaks.files_left(tree, reference, NAME)
     finally:
         cluster.shut_down()
     found_leaks += leaks.processes_left()
@@ -110,7 +110,7 @@ def experiment(
         updates_trained_again=again,
         disturbances=done,
         steps_back=found,
-        kinds=by_kind(done, found),
+        kinds=by_kind(done, found, settings.interval),
         seconds_between=seconds_between(done),
         differences=[] if faults and left else differences(reference, tree, NAME),
         leaks=found_leaks,

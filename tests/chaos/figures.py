@@ -5,6 +5,7 @@ those that were trained again. Such a step back is due to the last disturbance b
 ended; of several between which it wrote nothing, to the first.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import mean
@@ -110,16 +111,19 @@ class OfOneKind:
         states_set_back: States that had to train something again.
         most: The most updates that one state trained again after one of them.
         mean: Updates trained again per disturbance, over all states.
+        in_writing: States set back by more than one interval between checkpoints, since the newest
+            one was still being written.
     """
 
     number: int
     states_set_back: int
     most: int
     mean: float
+    in_writing: int
 
 
 def by_kind(
-    disturbances: Sequence[Disturbance], found: Sequence[StepBack]
+    disturbances: Sequence[Disturbance], found: Sequence[StepBack], interval: int
 ) -> dict[Kind, OfOneKind]:
     """The figures of each kind that came."""
     figures = {}
@@ -132,6 +136,7 @@ def by_kind(
                 states_set_back=len(again),
                 most=max(again, default=0),
                 mean=round(sum(again) / len(numbers), 2),
+                in_writing=sum(updates > interval for updates in again),
             )
     return figures
 
@@ -187,7 +192,9 @@ def faults_of(
             faults.append(f"{what} without a disturbance")
             continue
         kind = kinds[one.disturbance]
-        most = 1 if kind in WITH_NOTICE else interval
+        # A checkpoint is written while training goes on, and is none before its last byte; the
+        # next one waits for it.
+        most = 1 if kind in WITH_NOTICE else 2 * interval - 1
         after = f"after disturbance {one.disturbance} ({kind})"
         if one.to_step < one.checkpoint:
             faults.append(f"{what} {after}, behind its checkpoint of step {one.checkpoint}")
@@ -199,5 +206,5 @@ def faults_of(
 def seconds_between(disturbances: Sequence[Disturbance]) -> float:
     """The mean from one to the next; 0 where there are fewer than two."""
     times = [one.at for one in disturbances]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     return round(mean(gaps), 1) if gaps else 0.0

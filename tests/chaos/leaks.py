@@ -1,6 +1,8 @@
 """What a finished sweep must not leave behind: processes, Ray's actors and groups, files."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from cpt.records import ResultTree
 from tests.chaos.processes import command, descendants
@@ -54,16 +56,23 @@ def ray_leaks(address: str) -> list[str]:
         ray.shutdown()
 
 
-def files_left(tree: ResultTree, sweep: str) -> list[str]:
-    """Temporary files of the result tree, and what was set aside as damaged."""
-    found = sorted({path for pattern in LEFT_OVER for path in tree.storage.rglob(pattern)})
-    # Torch's own name for a checkpoint's metadata.
-    left = [path for path in found if path.name != ".metadata"]
-    scratch = tree.sweep(sweep).path / "ray"
-    return [f"{path} is left" for path in [*left, *([scratch] if scratch.exists() else [])]]
+def files_left(tree: ResultTree, undisturbed: ResultTree, sweep: str) -> list[str]:
+    """Temporary files that an undisturbed run does not leave, and what was set aside as damaged."""
+    left = _temporary(tree.storage) - _temporary(undisturbed.storage)
+    found = [f"{path} is left" for path in sorted(left)]
+    if tree.sweep(sweep).ray.exists():
+        found.append(f"{tree.sweep(sweep).ray} is left")
+    return found
 
 
-def _patiently(look) -> list[str]:
+def _temporary(folder: Path) -> set[str]:
+    """Below a folder."""
+    return {
+        str(path.relative_to(folder)) for pattern in LEFT_OVER for path in folder.rglob(pattern)
+    }
+
+
+def _patiently(look: Callable[[], list[str]]) -> list[str]:
     """What is still found when patience is at its end."""
     until = time.monotonic() + PATIENCE_SECONDS
     while (found := look()) and time.monotonic() < until:

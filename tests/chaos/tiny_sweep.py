@@ -15,8 +15,8 @@ import yaml
 NAME = "chaos"
 TOKENS_PER_STEP = 8 * 64
 WORDS = {
-    "old": "the mouse sat under a table and looked for cheese while it was raining".split(),
-    "new": "def mouse return import class while for in not None True lambda yield".split(),
+    "old": ["the", "mouse", "sat", "under", "a", "table", "and", "looked", "for", "cheese"],
+    "new": ["def", "mouse", "return", "import", "class", "while", "for", "in", "not", "None"],
 }
 
 
