@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="of the shortest budget; default: 6 per kill")
     parser.add_argument("--interval", type=int, default=20, help="updates between checkpoints")
     parser.add_argument("--workers-per-state", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=2, help="of the sweep: 13 states each")
     parser.add_argument("--nodes", type=int, default=2, help="of one CPU each")
     parser.add_argument("--pauses", type=float, nargs=2, default=(6.0, 10.0), help="seconds")
     parser.add_argument("--drain-seconds", type=float, default=8.0)
@@ -35,6 +36,7 @@ def main() -> int:
         steps=given.steps or 6 * given.kills,
         interval=given.interval,
         workers_per_state=given.workers_per_state,
+        seeds=given.seeds,
         nodes=given.nodes,
         pauses=tuple(given.pauses),
         drain_seconds=given.drain_seconds,
@@ -50,9 +52,8 @@ def main() -> int:
 
 
 def _show(figures: Figures) -> None:
-    print(
-        f"\n{'disturbance':34} {'times':>5} {'set back':>8} {'most':>5} {'mean':>6} {'in writing':>10}"
-    )
+    titles = f"{'times':>5} {'set back':>8} {'most':>5} {'mean':>6} {'in writing':>10}"
+    print(f"\n{'disturbance':34} {titles}")
     for kind, one in figures.kinds.items():
         notice = "*" if kind in WITH_NOTICE else " "
         print(
@@ -60,9 +61,9 @@ def _show(figures: Figures) -> None:
             f"{one.mean:6.2f} {one.in_writing:10d}"
         )
     print(
-        "set back: states that trained something again; most: updates of one of them; mean: updates "
-        "a disturbance;\nin writing: set back by more than one interval, while a checkpoint was "
-        "being written; *: with notice"
+        "set back: states that trained something again; most: updates of one of them;\n"
+        "mean: updates a disturbance; in writing: set back by more than one interval, while a\n"
+        "checkpoint was being written; *: with notice"
     )
     print(
         f"{len(figures.disturbances)} disturbances, one every {figures.seconds_between} s; command "

@@ -28,6 +28,7 @@ class Settings:
         steps: Of the shortest budget, see `TinySweep`.
         interval: Updates between two checkpoints.
         workers_per_state: Processes that train one state together.
+        seeds: Of the sweep.
         nodes: Of the cluster, beside its head.
         pauses: Shortest and longest time between two disturbances, seconds.
         drain_seconds: From the notice to the end of a drained node.
@@ -38,6 +39,7 @@ class Settings:
     steps: int
     interval: int = 20
     workers_per_state: int = 1
+    seeds: int = 2
     nodes: int = 2
     pauses: tuple[float, float] = (6.0, 10.0)
     drain_seconds: float = 8.0
@@ -60,13 +62,14 @@ def experiment(
         steps=settings.steps,
         checkpoint_interval_steps=settings.interval,
         workers_per_state=settings.workers_per_state,
+        seeds=settings.seeds,
     )
     folder.mkdir(parents=True)
-    reference, seconds = _undisturbed(sweep, settings, undisturbed or folder, say)
-    cluster = LocalCluster(settings.nodes)
     tree = ResultTree(folder / "disturbed")
     faults, found_leaks = [], []
+    cluster = LocalCluster(settings.nodes)
     try:
+        reference, seconds = _undisturbed(sweep, cluster, undisturbed or folder, say)
         spec = sweep.write(folder / "spec-disturbed", str(tree.storage))
         driver = Driver(spec, cluster.address, folder / "disturbed.log")
         one = Disturbing(driver, cluster, tree, settings.drain_seconds, say)
@@ -119,22 +122,18 @@ def experiment(
 
 
 def _undisturbed(
-    sweep: TinySweep, settings: Settings, folder: Path, say: Callable[[str], None]
+    sweep: TinySweep, cluster: LocalCluster, folder: Path, say: Callable[[str], None]
 ) -> tuple[ResultTree, float]:
     """The run to compare with, and the seconds it took when it was made."""
     tree = ResultTree(folder / "undisturbed")
     clock = folder / "undisturbed.seconds"
     if clock.exists():
         return tree, float(clock.read_text())
-    cluster = LocalCluster(settings.nodes)
-    try:
-        spec = sweep.write(folder / "spec-undisturbed", str(tree.storage))
-        driver = Driver(spec, cluster.address, folder / "undisturbed.log")
-        began = time.monotonic()
-        driver.type_command()
-        status = driver.wait(float("inf"))
-    finally:
-        cluster.shut_down()
+    spec = sweep.write(folder / "spec-undisturbed", str(tree.storage))
+    driver = Driver(spec, cluster.address, folder / "undisturbed.log")
+    began = time.monotonic()
+    driver.type_command()
+    status = driver.wait(float("inf"))
     if status != DONE:
         raise RuntimeError(f"the undisturbed run ended with {status}: {folder}/undisturbed.log")
     seconds = time.monotonic() - began

@@ -27,6 +27,7 @@ class LocalCluster:
         self._folder = Path(tempfile.mkdtemp(prefix="rw-", dir="/tmp"))
         os.environ["RAY_TMPDIR"] = str(self._folder)
         os.environ.pop("RAY_ADDRESS", None)
+        from ray._common.network_utils import find_free_port
         from ray.cluster_utils import Cluster
 
         self._cluster: Any = Cluster(
@@ -34,6 +35,8 @@ class LocalCluster:
             head_node_args={
                 "num_cpus": 0,
                 "include_dashboard": True,
+                # Ray's own may be another cluster's.
+                "dashboard_port": find_free_port(),
                 # A node that is gone is to be missed within seconds, not half a minute.
                 "_system_config": {
                     "health_check_initial_delay_ms": 1000,
