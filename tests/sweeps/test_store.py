@@ -18,13 +18,14 @@ from cpt.records import (
     current_rows,
     read_json,
     read_rows,
+    set_aside,
     write_json,
 )
 from cpt.train import train
 from sweeps.agenda import Agenda, agenda
 from sweeps.plan import Plan
 from sweeps.prepare import prepare
-from sweeps.store import find, mend, set_aside
+from sweeps.store import find, mend
 from sweeps.sweep_file import load
 
 CLOCK = ("tokens_per_second", "mfu", "elapsed_seconds")
@@ -254,7 +255,7 @@ def test_a_damaged_folder_is_named_set_aside_and_trained_again(
     assert DAMAGED_FOLDERS[damage] in (found[name].damage or "")
     assert [one.damage for other, one in found.items() if other != name] == [None]
     files = sorted(path.name for path in tree.state(name).path.rglob("*"))
-    aside = set_aside(tree.state(name))
+    aside = set_aside(tree.state(name).path)
     assert aside.name == f"{name}.damaged-1"
     assert sorted(path.name for path in aside.rglob("*")) == files
     assert labels(run(plan, tree)) == ["center"]
@@ -287,7 +288,7 @@ def test_a_second_damaged_folder_does_not_hide_the_first(tree: ResultTree) -> No
     for number in (1, 2):
         state = tree.state("steps1-seed0-abc")
         state.path.mkdir(parents=True)
-        assert set_aside(state).name == f"steps1-seed0-abc.damaged-{number}"
+        assert set_aside(state.path).name == f"steps1-seed0-abc.damaged-{number}"
 
 
 def test_what_a_kill_leaves_behind_is_no_damage(
