@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, SweepDir
+from cpt.token_store import StoreError
 from sweeps.owner import BEAT_SECONDS, SILENT_SECONDS, Owner
-from sweeps.places import Folder, Place
+from sweeps.places import Folder, Place, place_of
 from sweeps.words import hours
 
 OWNER = "owner.json"
@@ -76,6 +77,7 @@ def owned(
     on_lost: Callable[[str], None],
     say: Callable[[str], None],
     *,
+    place: Place | None = None,
     beat_seconds: float = BEAT_SECONDS,
 ) -> Iterator[Owner]:
     """Has a sweep for oneself; yields what others read of this run.
@@ -85,12 +87,13 @@ def owned(
         on_lost: Called once, from another thread, with a sentence: another run took the sweep since
             this one seemed dead, as after minutes of suspension. This one must stop.
         say: Told where an owner is watched for a while.
+        place: Where its drivers agree; None: in its folder.
         beat_seconds: Between two signs of life; all runs of a sweep must agree.
 
     Raises:
         ConfigError: Another run has it, or `owner.json` is damaged.
     """
-    place = Folder(sweep.path)
+    place = place or Folder(sweep.path)
     with _readable(sweep):
         mine = _taken(place, sweep, say, 2 * beat_seconds)
     with _Beat(place, mine, on_lost, beat_seconds):
@@ -105,7 +108,7 @@ def all_owned(
     with contextlib.ExitStack() as held:
         sweeps = tree.sweeps()
         for sweep in sweeps:
-            held.enter_context(owned(sweep, on_lost, say))
+            held.enter_context(owned(sweep, on_lost, say, place=place_of(tree, sweep)))
         yield {sweep.path.name for sweep in sweeps}
 
 
@@ -120,14 +123,18 @@ def check_unowned(tree: ResultTree) -> None:
         raise ConfigError(faults)
 
 
-def living_owner(sweep: SweepDir) -> Owner | None:
+def living_owner(sweep: SweepDir, place: Place | None = None) -> Owner | None:
     """Who runs a sweep at this moment, by one look; None: nobody, as far as that tells.
+
+    Args:
+        sweep: Which.
+        place: Where its drivers agree; None: in its folder.
 
     Raises:
         ConfigError: `owner.json` is damaged.
     """
     with _readable(sweep):
-        owner = _owner(Folder(sweep.path))
+        owner = _owner(place or Folder(sweep.path))
     return owner if owner is not None and owner.seems_alive else None
 
 
@@ -137,7 +144,9 @@ def living_owners(tree: ResultTree) -> dict[str, Owner]:
     Raises:
         ConfigError: An `owner.json` is damaged.
     """
-    owners = {sweep.path.name: living_owner(sweep) for sweep in tree.sweeps()}
+    owners = {
+        sweep.path.name: living_owner(sweep, place_of(tree, sweep)) for sweep in tree.sweeps()
+    }
     return {name: owner for name, owner in owners.items() if owner is not None}
 
 
@@ -146,7 +155,7 @@ def _readable(sweep: SweepDir) -> Iterator[None]:
     """Turns damage into a refusal that says what to do."""
     try:
         yield
-    except ConfigError:
+    except (ConfigError, StoreError):
         raise
     except ValueError as error:
         raise ConfigError(
