@@ -9,15 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cpt.mirror import Mirror
 from cpt.object_store import ObjectStore
-from cpt.records import ResultTree, StateDir, StatusWord, read_json
+from cpt.records import ResultTree, StatusWord, read_json
+from cpt.train import read_config, train
+from sweeps.prepare import prepare, write_plan
+from sweeps.sweep_file import load
 from sweeps.targets import fetch_sweep
 from tests.cpt.test_train import read_of, rows_of, same_bits, weights_of
 from tests.sweeps.test_run import LONG, Started
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]
 
 DONE, INTERRUPTED = 0, 75
 
@@ -83,36 +91,58 @@ def check_equal(near: ResultTree, there: ResultTree) -> None:
         assert read_of(here) == read_of(far)
         status = here.read_status()
         if status is not None and status.status is StatusWord.COMPLETE:
-            config = config_of(here)
+            config = read_config(here)
             assert same_bits(weights_of(here, config), weights_of(far, config))
-
-
-def config_of(state: StateDir) -> Any:
-    from cpt.train import read_config
-
-    return read_config(state)
 
 
 SWEEP = {
     **LONG,
     "upstream": {
         "dataset": "old",
-        "token_budget": 40_000,
+        "token_budget": 12_800,
         "schedule": {"type": "cosine", "max_lr": 0.01},
     },
-    "downstream": {"dataset": "new", "token_budget": 64_000},
+    "downstream": {"dataset": "new", "token_budget": 19_200},
     "axes": {"max_lr": [0.01, 0.02]},
     "checkpoint_interval_steps": 50,
 }
 
 
-def test_a_run_that_lost_its_machine_goes_on_on_another(
-    s3, uri, there, rewarm, sweep, start, folder, other_machine
+def test_a_run_leaves_there_what_a_directory_would_hold(
+    s3, uri, there, near_after, rewarm, sweep
 ) -> None:
-    sweep(**SWEEP)
-    assert rewarm("run", "sweep.yaml").returncode == DONE
-    near = ResultTree(folder / "results")
+    sweep(storage=uri)
+    ran = rewarm("run", "sweep.yaml")
+    assert (ran.returncode, ran.stderr) == (DONE, ""), ran.stdout
+    check_equal(near_after(), there)
+    names = ObjectStore(uri).files("sweeps/tiny")
+    assert {"sweep.yaml", "plan.json", "trials.csv", "report.html"} <= names.keys()
 
+
+@pytest.fixture
+def near_after(folder, monkeypatch) -> Callable[[], ResultTree]:
+    """The states of the sweep in a directory, trained one after another without Ray."""
+
+    def trained() -> ResultTree:
+        monkeypatch.chdir(folder)
+        spec, submitted = load(Path("sweep.yaml"), ["storage=near"])
+        tree = ResultTree(folder / "near")
+        plan = prepare(spec, tree, lambda text: None)
+        write_plan(plan, submitted, tree)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as the workers' are
+        for state in plan.states.values():
+            train(state.config, tree)
+        torch.set_num_threads(threads)
+        return tree
+
+    return trained
+
+
+@pytest.mark.long
+def test_a_run_that_lost_its_machine_goes_on_on_another(
+    s3, uri, there, near_after, rewarm, sweep, start, other_machine
+) -> None:
     sweep(**SWEEP, storage=uri)
     store = ObjectStore(uri)
     run = start("sweep.yaml")
@@ -127,9 +157,7 @@ def test_a_run_that_lost_its_machine_goes_on_on_another(
     other_machine()
     ran = rewarm("run", "sweep.yaml")
     assert (ran.returncode, ran.stderr) == (DONE, ""), ran.stdout
-    check_equal(near, there)
-    names = store.files("sweeps/tiny")
-    assert {"sweep.yaml", "plan.json", "trials.csv", "report.html"} <= names.keys()
+    check_equal(near_after(), there)
     nothing = rewarm("run", "sweep.yaml")
     assert nothing.returncode == DONE
     assert "nothing to train: 3 complete of 3 states" in nothing.stdout
@@ -138,4 +166,4 @@ def test_a_run_that_lost_its_machine_goes_on_on_another(
 def until(condition: Callable[[], bool], run: Started) -> None:
     while not condition():
         assert run.process.poll() is None, run.process.communicate()
-        time.sleep(0.05)
+        time.sleep(0.3)
