@@ -38,7 +38,7 @@ def end_figure(
     losses = points[f"{role}_loss"]
     drawn.add_trace(
         go.Scatter(
-            x=points["curve"],
+            x=[theme.literal(str(curve)) for curve in points["curve"]],
             y=losses,
             mode="lines+markers",
             line={"color": theme.MUTED, "width": 1.2},

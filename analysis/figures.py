@@ -87,7 +87,7 @@ def _marked(drawn: go.Figure, marks: Mapping[int, str]) -> go.Figure:
             x=tokens,
             y=1,
             yref="paper",
-            text=name,
+            text=theme.literal(name),
             showarrow=False,
             xanchor="left",
             yanchor="bottom",
@@ -123,8 +123,8 @@ def _line(rows: pd.DataFrame, values: str, number: str) -> go.Scatter:
             "width": theme.WIDTH_OF_CENTER if first["central"] else theme.WIDTH,
             "dash": "solid" if first["status"] == "complete" else "dot",
         },
-        hovertemplate=f"<b>{told}</b><br>%{{x}} tokens: {number}"
-        f"<br>{first['trial']}<extra></extra>",
+        hovertemplate=f"<b>{theme.literal(told)}</b><br>%{{x}} tokens: {number}"
+        f"<br>{theme.literal(str(first['trial']))}<extra></extra>",
     )
 
 

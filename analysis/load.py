@@ -136,9 +136,10 @@ def load_sweep(sweep_dir: Path) -> Sweep:
     if not plan_path.exists():
         raise FileNotFoundError(f"{sweep_dir} holds no plan.json, so it is not a sweep's folder")
     plan = read_json(plan_path)
-    if plan["version"] != PLAN_VERSION:
+    if plan.get("version") != PLAN_VERSION:
         raise ValueError(
-            f"{plan_path} has version {plan['version']}; this program reads version {PLAN_VERSION}"
+            f"{plan_path} has version {plan.get('version')}; "
+            f"this program reads version {PLAN_VERSION}"
         )
     tree = ResultTree(sweep_dir.resolve().parent.parent)
     folders = StateFolders(tree, {state["state"]: state["steps"] for state in plan["states"]})

@@ -134,7 +134,13 @@ def csv_table(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
     names = measure_names(sweep.roles)
     intervals = [f"{name}_{end}" for name in names for end in ("low", "high")]
     identity = ["trial", "state", *sweep.axes, "baseline", "status", "tokens"]
-    return trials[[*identity, *names, *intervals]]
+    table = trials[[*identity, *names, *intervals]]
+    return table.map(_no_formula).rename(columns=_no_formula)
+
+
+def _no_formula(cell: Any) -> Any:
+    """A name that a spreadsheet would compute gets an apostrophe, which makes it text there."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r")) else cell
 
 
 def whole_sets(sweep: Sweep) -> pd.DataFrame:

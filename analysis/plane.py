@@ -139,7 +139,7 @@ def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
         name=family,
         legendgroup=family,
         mode="markers+text",
-        text=rows["label"],
+        text=[theme.literal(label) for label in rows["label"]],
         textposition=list(rows["label_at"]),
         textfont={"size": 11.5, "color": theme.INK},
         marker={
@@ -218,7 +218,8 @@ def hover(name: str, setting: pd.Series, center: Mapping[str, Any], roles: Seque
     losses = " · ".join(f"{role.upper()} {labels.loss(setting[f'{role}_loss'])}" for role in roles)
     seeds = "" if setting["seeds"] == 1 else f"mean of {setting['seeds']} seeds<br>"
     return (
-        f"<b>{name}</b><br>forgetting {labels.change(setting['forgetting'])}"
+        f"<b>{theme.literal(name)}</b><br>forgetting {labels.change(setting['forgetting'])}"
         f" · adaptation {labels.loss(setting['adaptation'])}<br>"
-        f"final loss: {losses}<br>{factors}<br>{seeds}{setting['states']}"
+        f"final loss: {losses}<br>{theme.literal(factors)}<br>{seeds}"
+        f"{theme.literal(str(setting['states']))}"
     )

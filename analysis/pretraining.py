@@ -81,7 +81,8 @@ def pretraining_figure(curves: pd.DataFrame) -> go.Figure:
                 legendgroup=name,
                 mode="lines",
                 line={"color": rows["color"].iloc[0], "width": theme.WIDTH},
-                hovertemplate=f"{name}<br>%{{x}} tokens: %{{y:.4f}}<extra></extra>",
+                hovertemplate=f"{theme.literal(str(name))}<br>%{{x}} tokens: %{{y:.4f}}"
+                "<extra></extra>",
             )
         )
     return drawn

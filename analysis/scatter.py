@@ -71,7 +71,7 @@ def _scatter(sweep: Sweep, points: pd.DataFrame, axis: str, measure: str) -> go.
             go.Scatter(
                 x=rows[axis].astype(float)
                 if numeric
-                else [labels.value_label(axis, value) for value in rows[axis]],
+                else [theme.literal(labels.value_label(axis, value)) for value in rows[axis]],
                 y=rows[measure],
                 name=name,
                 legendgroup=name,
@@ -96,7 +96,9 @@ def _scatter(sweep: Sweep, points: pd.DataFrame, axis: str, measure: str) -> go.
             )
         )
     if not numeric:
-        order = [labels.value_label(axis, value) for value in sweep.plan["axes"][axis]]
+        order = [
+            theme.literal(labels.value_label(axis, value)) for value in sweep.plan["axes"][axis]
+        ]
         drawn.update_xaxes(type="category", categoryorder="array", categoryarray=order)
     elif labels.factor(axis) == "max_lr":
         drawn.update_xaxes(**log_ticks(known[axis].astype(float)))

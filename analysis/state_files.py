@@ -9,7 +9,8 @@ and so on down to the beginning of the stage. The base is the one that config.js
 sweep's plan or not; own rows up to the base's last step were left by an attempt that started
 elsewhere and do not count. Where a base's folder is gone its part of the curve is a gap.
 
-A folder that was damaged by hand costs its own rows and a sentence, never the report. Of a
+The rows of a complete state are compared with the digests in the marker of its last checkpoint. A
+folder that was damaged costs its own rows and a sentence, never the report. Of a
 config.json only the few fields below are read, so that a state trained by another version of the
 program stays readable.
 """
@@ -27,6 +28,7 @@ from cpt.records import (
     DataRow,
     EvalRow,
     ResultTree,
+    StateDir,
     StatusWord,
     TaskRow,
     TrainRow,
@@ -34,6 +36,7 @@ from cpt.records import (
     read_json,
     read_rows,
 )
+from cpt.seals import BrokenSealError
 
 Row = Mapping[str, Any]
 
@@ -201,7 +204,8 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
         streamed = {one.label: number for number, one in enumerate(configuration.stream)}
         evaluation = configuration.evaluation
         held_out = {held.name: held.corpus for held in [*evaluation.datasets, *evaluation.to_come]}
-    faults = [broken_config, broken_status, broken_evals, broken_train, broken_data]
+    broken_rows = _final_rows(folder, status)
+    faults = [broken_config, broken_status, broken_evals, broken_train, broken_data, broken_rows]
     damage = next(filter(None, faults), "")
     return StateFiles(
         configuration=configuration,
@@ -232,8 +236,26 @@ def _parsed(path: Path, shape: type[Shape]) -> tuple[Shape | None, str]:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         return None, f"{path.name} is not as written ({field}: {first['msg'].lower()})"
+    except BrokenSealError:
+        return None, f"{path.name} is not as it was written (its seal is broken)"
     except ValueError:
         return None, f"{path.name} is not a complete JSON object"
+
+
+def _final_rows(folder: StateDir, status: StatusFile | None) -> str:
+    """What is wrong with the rows of a complete state, by the marker of its last checkpoint.
+
+    A state whose checkpoints were removed to make room has none to be told by.
+    """
+    if status is None or status.status is not StatusWord.COMPLETE:
+        return ""
+    if not folder.checkpoint_marker(status.step).exists():
+        return ""
+    try:
+        fault = folder.read_marker(status.step).final_row_fault(folder.path)
+    except ValueError as error:
+        fault = str(error)
+    return (fault or "").removeprefix(f"{folder.path}/")
 
 
 def _own_rows(
@@ -241,10 +263,12 @@ def _own_rows(
 ) -> tuple[list[Row], str]:
     """The current rows of a file, those left out that lack a column; and what is wrong with it."""
     columns = {field.name for field in dataclasses.fields(shape)}
-    try:
-        rows = read_rows(path)
-    except UnicodeDecodeError:
-        return [], f"{path.name} is not text"
+    if path.exists():
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return [], f"{path.name} is not text"
+    rows = read_rows(path)
     whole = [row for row in rows if columns <= row.keys() and isinstance(row["step"], int)]
     return list(current_rows(whole, key)), ""
 

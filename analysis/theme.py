@@ -56,6 +56,19 @@ def value_colors(values: Sequence[Any]) -> dict[Any, str]:
     return dict(zip(values, categorical(len(values)), strict=True))
 
 
+def literal(text: str) -> str:
+    """Text as plotly shows it word for word, which takes tags, links and templates out of others.
+
+    For every name that comes from a sweep file, a data set or a task.
+    """
+    for found, written in _ENTITIES.items():
+        text = text.replace(found, written)
+    return text
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "%{": "&#37;{"}
+
+
 def figure(*, x_title: str, y_title: str, height: int = 330) -> go.Figure:
     """An empty figure in the report's style; the legend is the page's, not plotly's."""
     axis: dict[str, Any] = {
@@ -80,7 +93,7 @@ def figure(*, x_title: str, y_title: str, height: int = 330) -> go.Figure:
         showlegend=False,
         hovermode="closest",
         hoverlabel={"bgcolor": PAPER, "bordercolor": MUTED, "font": {"color": INK, "size": 12}},
-        xaxis={**axis, "title": {**axis["title"], "text": x_title}},
-        yaxis={**axis, "title": {**axis["title"], "text": y_title}},
+        xaxis={**axis, "title": {**axis["title"], "text": literal(x_title)}},
+        yaxis={**axis, "title": {**axis["title"], "text": literal(y_title)}},
     )
     return drawn

@@ -83,3 +83,12 @@ class Marker:
         """What is wrong with the rows that it goes on from, in words. Reads every byte of them."""
         faults = (content_fault(state / name, digest) for name, digest in self.rows.items())
         return next(filter(None, faults), None)
+
+    def final_row_fault(self, state: Path) -> str | None:
+        """The same of the last checkpoint of a state, after which no row was written."""
+        lengths = (
+            size_fault(state / name, digest)
+            for name, digest in self.rows.items()
+            if digest.bytes or (state / name).exists()
+        )
+        return next(filter(None, lengths), None) or self.row_fault(state)

@@ -13,6 +13,9 @@ EXIT_INTERRUPTED = 75
 """The exit status of a process that left and can go on; EX_TEMPFAIL of sysexits.h."""
 
 
+OTHER_ASKED = "another worker was asked to"
+
+
 class LeavingError(RuntimeError):
     """The state was saved and left before its end.
 

@@ -38,7 +38,7 @@ from typing import Any
 
 from cpt.checkpoint_marker import NAME, Marker
 from cpt.room import room_for
-from cpt.seals import SEAL, sealed_text
+from cpt.seals import SEAL, BrokenSealError, sealed_text
 
 ELSEWHERE = "elsewhere.json"
 """In a working copy, beside the marker of a checkpoint whose other files were not fetched."""
@@ -320,7 +320,7 @@ class StateDir:
 
         Its rows are read; the files of its checkpoint are not.
         """
-        return self.checkpoint_fault(step) or self.read_marker(step).row_fault(self.path)
+        return self.checkpoint_fault(step) or self.read_marker(step).final_row_fault(self.path)
 
     def set_checkpoint_aside(self, step: int) -> Path:
         """Renames a damaged checkpoint, to `step_00000040.damaged-1`."""
@@ -403,23 +403,39 @@ class ResultTree:
 
     def tokens(self, corpus_id: str) -> Path:
         """The token store of one corpus, where they lie below `storage`."""
-        return self.storage / "tokens" / corpus_id
+        return self.storage / "tokens" / folder_name(corpus_id)
 
     def tokenizer(self, tokenizer_id: str) -> Path:
         """The folder of a tokenizer that was trained for a sweep."""
-        return self.storage / "tokenizers" / tokenizer_id
+        return self.storage / "tokenizers" / folder_name(tokenizer_id)
 
     def weights(self, weights_id: str) -> Path:
         """The Hugging Face model directory of a model from elsewhere."""
-        return self.storage / "weights" / weights_id
+        return self.storage / "weights" / folder_name(weights_id)
 
     def state(self, state_id: str) -> StateDir:
         """The folder of one state."""
-        return StateDir(self.storage / "states" / state_id)
+        return StateDir(self.storage / "states" / folder_name(state_id))
 
     def sweep(self, name: str) -> SweepDir:
         """The folder of one sweep."""
-        return SweepDir(self.storage / "sweeps" / name)
+        return SweepDir(self.storage / "sweeps" / folder_name(name))
+
+    def sweeps(self) -> list[SweepDir]:
+        """The folders of all sweeps, by name."""
+        folders = (path for path in (self.storage / "sweeps").glob("*") if path.is_dir())
+        return [SweepDir(path) for path in sorted(folders)]
+
+
+def folder_name(name: str) -> str:
+    """The name itself, if a path that ends in it stays in the folder before it.
+
+    Raises:
+        ValueError: It names another place.
+    """
+    if name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
+        raise ValueError(f"got {name!r}; must be the name of a folder, not a path to another place")
+    return name
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -441,7 +457,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a JSON {type(content).__name__}, not an object")
     if content.pop(SEAL, None) is not None and text != sealed_text(content):
-        raise ValueError(f"{path} is not as it was written: its seal is broken")
+        raise BrokenSealError(f"{path} is not as it was written: its seal is broken")
     return content
 
 

@@ -39,6 +39,10 @@ def digest_file(path: Path, length: int | None = None) -> Digest:
     return Digest(size, hashed.hexdigest())
 
 
+class BrokenSealError(ValueError):
+    """A JSON file that bears a seal is not as it was written."""
+
+
 class GrowingDigest:
     """The digest of a file that is appended to; what was read before is not read again."""
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cpt.records import ResultTree
+from cpt.records import ResultTree, folder_name
 from cpt.storage import is_remote
 from cpt.token_store import META, CorpusMeta, StoreError, TokenStore, read_meta
 
@@ -113,10 +113,10 @@ class _Directory(TokenLibrary):
         """A directory is made when it is needed."""
 
     def open(self, corpus_id: str) -> TokenStore:
-        return TokenStore(self._folder / corpus_id)
+        return TokenStore(self._folder / folder_name(corpus_id))
 
     def find(self, corpus_id: str) -> TokenStore | None:
-        path = self._folder / corpus_id
+        path = self._folder / folder_name(corpus_id)
         return TokenStore(path) if path.exists() else None
 
     def publish(self, aside: Path, corpus_id: str) -> TokenStore:

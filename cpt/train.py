@@ -20,7 +20,7 @@ from cpt.config import RunConfig
 from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
 from cpt.learner import Learner
-from cpt.leaving import Leave, LeavingError
+from cpt.leaving import OTHER_ASKED, Leave, LeavingError
 from cpt.mirror import Mirror
 from cpt.model import initial_weights
 from cpt.parallel import Workers, workers
@@ -201,7 +201,7 @@ class _Run:
                 break
             if self.is_leaving:
                 self.saver.wait()
-                raise LeavingError(self.step, self.leave.reason or "another worker was asked to")
+                raise LeavingError(self.step, self.leave.reason or OTHER_ASKED)
             self._update()
         self.saver.wait()
         if self.team.is_first:

@@ -54,7 +54,9 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._sizes:
             size = self._sizes[event.anchor]
             if not size:
-                raise _fault(f"'*{event.anchor}' stands inside of what it repeats", event)
+                raise _fault(
+                    f"'*{event.anchor}' stands inside of what it repeats; write it out", event
+                )
             self._count(size, event)
             return super().compose_node(parent, index)
         if getattr(event, "tag", None) not in (None, "!"):
@@ -63,7 +65,11 @@ class _Loader(yaml.SafeLoader):
             )
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _fault(f"more than {MAX_DEPTH} lists or mappings stand inside one another", event)
+            raise _fault(
+                f"more than {MAX_DEPTH} lists or mappings stand inside one another; none needs so "
+                "many",
+                event,
+            )
         before = self._values
         if event.anchor is not None:
             self._sizes[event.anchor] = 0
@@ -77,7 +83,9 @@ class _Loader(yaml.SafeLoader):
     def _count(self, values: int, event: yaml.Event) -> None:
         self._values += values
         if self._values > MAX_VALUES:
-            raise _fault(f"it holds more than {MAX_VALUES:,} values, aliases written out", event)
+            raise _fault(
+                f"it holds more than {MAX_VALUES:,} values, aliases written out; write fewer", event
+            )
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -107,7 +115,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep=deep)
         except ValueError as error:  # Python's limit of digits
-            raise _marked("a number of thousands of digits", node.start_mark) from error
+            raise _marked("a number of thousands of digits; shorten it", node.start_mark) from error
 
 
 _Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789"))
@@ -172,6 +180,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 _HINTS = {
+    "expected ',' or": "close the bracket before it",
+    "found unexpected end of stream": "close the quote before it",
+    "found incompatible YAML document": "leave the first line out",
     "found character '\\t'": "indent with spaces, not with tabs",
     "found character '": "put text that begins with it in quotes",
     "mapping values are not allowed here": "check the indentation, and quote text with ': ' in it",

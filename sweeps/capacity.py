@@ -34,9 +34,9 @@ def share(free: int, ready: int, resources: Resources) -> int:
     is left over goes to them in equal shares, up to the most a state may have.
 
     Args:
-        free: Workers that could start now.
+        free: Workers that could start now; below 0 where nodes have gone.
         ready: States that could be trained now.
         resources: Of one state.
     """
-    at_once = min(ready, free // resources.least_workers)
+    at_once = min(ready, max(0, free) // resources.least_workers)
     return min(free // at_once, resources.most_workers) if at_once else 0

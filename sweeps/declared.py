@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from cpt.dataset_config import source_field
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from cpt.tokenizer_config import TrainedTokenizerConfig
+from cpt.tokenizer_config import BYTES_AND_END, TrainedTokenizerConfig
 from sweeps.facts import DatasetFacts, SplitFacts, TakenModel
 from sweeps.plan import Plan, make_plan
 from sweeps.spec import SweepSpec
 
+BYTES = "bytes"
+"""The tokenizer that needs no file."""
 AMPLE = 10**24
 """Tokens; more than any budget asks for."""
 
@@ -52,7 +54,8 @@ def declared_plan(spec: SweepSpec, model: ModelConfig | None = None) -> Plan:
     taken = None if model is None else TakenModel(weights="unpacked", model=model)
     # No tokenizer says which token ends a document; any id will do, as those of states are
     # provisional anyway, and 0 is in every vocabulary.
-    return make_plan(spec, declared_facts(spec), vocab_size, taken, end_of_text=0)
+    needed = BYTES_AND_END if spec.tokenizer_name == BYTES else vocab_size
+    return make_plan(spec, declared_facts(spec), needed, taken, end_of_text=0)
 
 
 def rehearse(spec: SweepSpec, taken: TakenModel | None = None) -> None:
@@ -69,7 +72,8 @@ def rehearse(spec: SweepSpec, taken: TakenModel | None = None) -> None:
     """
     first = spec.axes.model_copy(update={"seed": spec.seeds[:1]})
     facts = {name: _ample(spec, name) for name in spec.stage_datasets}
-    make_plan(spec.model_copy(update={"axes": first}), facts, 1, taken, end_of_text=0)
+    needed = BYTES_AND_END if spec.tokenizer_name == BYTES else 1
+    make_plan(spec.model_copy(update={"axes": first}), facts, needed, taken, end_of_text=0)
 
 
 def _ample(spec: SweepSpec, name: str) -> DatasetFacts:

@@ -19,7 +19,7 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, PreemptionError
 
 from cpt.checkpoint import DamagedCheckpointError, IncompleteStateError
-from cpt.leaving import LeavingError
+from cpt.leaving import OTHER_ASKED, LeavingError
 from cpt.token_store import DamagedError, StoreError
 
 SURROUNDINGS = (
@@ -72,7 +72,10 @@ def failure(error: BaseException) -> Failure:
         return failure(error.controller_failure)
     if isinstance(error, WorkerGroupError):
         found = [failure(one) for one in error.worker_failures.values()]
-        return min(found, key=lambda one: _MOST_TELLING.index(one.kind))
+        # Of those that left the one that was asked to knows why.
+        return min(
+            found, key=lambda one: (_MOST_TELLING.index(one.kind), one.reason.endswith(OTHER_ASKED))
+        )
     return Failure(_kind(error), _sentence(error))
 
 

@@ -92,6 +92,8 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
         address=address or "local",
         # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
         include_dashboard=None if address else resources.most_workers > 1,
+        # It starts any program that is asked of it.
+        dashboard_host="127.0.0.1",
         object_store_memory=None if address else 100 * 1024 * 1024,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from cpt.parsing import ConfigError
-from cpt.records import SweepDir
+from cpt.records import ResultTree, SweepDir
+from cpt.token_store import StoreError
 from sweeps.owner import BEAT_SECONDS, SILENT_SECONDS, Owner
-from sweeps.places import Folder, Place
+from sweeps.places import Folder, Place, place_of
 from sweeps.words import hours
 
 OWNER = "owner.json"
@@ -76,6 +77,7 @@ def owned(
     on_lost: Callable[[str], None],
     say: Callable[[str], None],
     *,
+    place: Place | None = None,
     beat_seconds: float = BEAT_SECONDS,
 ) -> Iterator[Owner]:
     """Has a sweep for oneself; yields what others read of this run.
@@ -85,35 +87,83 @@ def owned(
         on_lost: Called once, from another thread, with a sentence: another run took the sweep since
             this one seemed dead, as after minutes of suspension. This one must stop.
         say: Told where an owner is watched for a while.
+        place: Where its drivers agree; None: in its folder.
         beat_seconds: Between two signs of life; all runs of a sweep must agree.
 
     Raises:
         ConfigError: Another run has it, or `owner.json` is damaged.
     """
-    place = Folder(sweep.path)
-    try:
+    place = place or Folder(sweep.path)
+    with _readable(sweep):
         mine = _taken(place, sweep, say, 2 * beat_seconds)
+    with _Beat(place, mine, on_lost, beat_seconds):
+        yield mine
+
+
+@contextlib.contextmanager
+def all_owned(
+    tree: ResultTree, on_lost: Callable[[str], None], say: Callable[[str], None]
+) -> Iterator[set[str]]:
+    """Has every sweep of a tree for oneself, see `owned`; yields their names."""
+    with contextlib.ExitStack() as held:
+        sweeps = tree.sweeps()
+        for sweep in sweeps:
+            held.enter_context(owned(sweep, on_lost, say, place=place_of(tree, sweep)))
+        yield {sweep.path.name for sweep in sweeps}
+
+
+def check_unowned(tree: ResultTree) -> None:
+    """Looks whether anybody runs a sweep of a tree; takes none.
+
+    Raises:
+        ConfigError: Somebody does.
+    """
+    faults = [_refusal(tree.sweep(name), owner) for name, owner in living_owners(tree).items()]
+    if faults:
+        raise ConfigError(faults)
+
+
+def living_owner(sweep: SweepDir, place: Place | None = None) -> Owner | None:
+    """Who runs a sweep at this moment, by one look; None: nobody, as far as that tells.
+
+    Args:
+        sweep: Which.
+        place: Where its drivers agree; None: in its folder.
+
+    Raises:
+        ConfigError: `owner.json` is damaged.
+    """
+    with _readable(sweep):
+        owner = _owner(place or Folder(sweep.path))
+    return owner if owner is not None and owner.seems_alive else None
+
+
+def living_owners(tree: ResultTree) -> dict[str, Owner]:
+    """Who runs sweeps of a tree at this moment, by the name of the sweep.
+
+    Raises:
+        ConfigError: An `owner.json` is damaged.
+    """
+    owners = {
+        sweep.path.name: living_owner(sweep, place_of(tree, sweep)) for sweep in tree.sweeps()
+    }
+    return {name: owner for name, owner in owners.items() if owner is not None}
+
+
+@contextlib.contextmanager
+def _readable(sweep: SweepDir) -> Iterator[None]:
+    """Turns damage into a refusal that says what to do."""
+    try:
+        yield
+    except (ConfigError, StoreError):
+        raise
     except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(
             [
                 f"{sweep.path}: {error}; if no rewarm run works on this sweep, delete that file "
                 "and run this again."
             ]
         ) from error
-    with _Beat(place, mine, on_lost, beat_seconds):
-        yield mine
-
-
-def living_owner(sweep: SweepDir) -> Owner | None:
-    """Who runs a sweep at this moment, by one look; None: nobody, as far as that tells.
-
-    Raises:
-        ValueError: `owner.json` is damaged.
-    """
-    owner = _owner(Folder(sweep.path))
-    return owner if owner is not None and owner.seems_alive else None
 
 
 def _taken(place: Place, sweep: SweepDir, say: Callable[[str], None], watched: float) -> Owner:

@@ -135,7 +135,7 @@ class _Watch:
             status = place.read_status()
             if status is not None:
                 self._seen[name] = place.status.stat().st_mtime_ns
-            if saved := place.marked_steps():
+            if saved := place.whole_steps():
                 self._resumed_at[name] = saved[-1]
         self._started: dict[str, float] = {}
         self._ended: set[str] = set()

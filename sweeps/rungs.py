@@ -84,7 +84,7 @@ def _curve(config: RunConfig, tree: ResultTree) -> dict[int, Losses]:
     place = tree.state(config.state_id)
     recorded = recorded_config(config, tree)
     # Without a checkpoint of its own a state begins again, from the base that is now wanted.
-    base = recorded.base if place.marked_steps() else config.base
+    base = recorded.base if place.whole_steps() else config.base
     curve: dict[int, Losses] = {}
     first = -1
     if base is not None:

@@ -1,7 +1,7 @@
 """What exists of a sweep: what `rewarm status` prints, and what `plan` adds; from files alone."""
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,21 @@ from rich.text import Text
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 from sweeps.agenda import Agenda, agenda, is_settled
 from sweeps.nearby import near_misses
+from sweeps.ownership import living_owners
 from sweeps.plan import Plan
 from sweeps.store import Found, find, look
 from sweeps.words import counted, listed, quantity
 
 MOST_STATES = 40
 """Beyond it those that are complete or pending are counted, not listed."""
-DAMAGED, PENDING, UNNEEDED = "damaged", "pending", "not needed"
-ORDER = (*(str(word) for word in StatusWord), DAMAGED, PENDING, UNNEEDED)
+INTERRUPTED, DAMAGED = "interrupted", "damaged"
+PENDING, UNNEEDED = "pending", "not needed"
+ORDER = (
+    str(StatusWord.RUNNING),
+    INTERRUPTED,
+    *(str(word) for word in StatusWord if word is not StatusWord.RUNNING),
+    *(DAMAGED, PENDING, UNNEEDED),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +57,23 @@ class _Standing:
         return left
 
 
-def status(sweep: SweepDir, *, whole: bool = False) -> RenderableType:
-    """What is complete, running, stopped, failed or damaged, and what is left.
+def status(tree: ResultTree, sweep: SweepDir, *, whole: bool = False) -> RenderableType:
+    """What is complete, running, interrupted, stopped, failed or damaged, and what is left.
 
     Args:
+        tree: That of the sweep.
         sweep: One that was started.
         whole: Whether to list every state, however many.
+
+    Raises:
+        ConfigError: An `owner.json` of the tree is damaged.
     """
     plan_json = read_json(sweep.plan)
-    tree = ResultTree(sweep.path.resolve().parent.parent)
-    standings = _standings(plan_json, tree)
+    owners = living_owners(tree)
+    states = {planned["state"] for planned in plan_json["states"]}
+    # Owners of sweeps on object storage cannot be seen from here.
+    driven = _driven(owners, tree) if tree.remote is None else states
+    standings = _standings(plan_json, tree, driven)
     few = whole or len(standings) <= MOST_STATES
     quiet = () if few else (StatusWord.COMPLETE, PENDING, UNNEEDED)
     table = Table(box=None, pad_edge=False)
@@ -72,8 +86,24 @@ def status(sweep: SweepDir, *, whole: bool = False) -> RenderableType:
     counts = ", ".join(f"{words[word]:,} {word}" for word in ORDER if words[word])
     left = sum(standing.tokens_left for standing in standings)
     summary = f"{plan_json['name']}: {counts}; {quantity(left)} tokens left to train"
-    listed = [table] if table.row_count else []
-    return Group(*listed, Text(summary if few else f"{summary}; --all lists every state"))
+    if words[INTERRUPTED]:
+        summary += "; nobody runs it, and rewarm run goes on where it stopped"
+    lines = [Text(summary if few else f"{summary}; --all lists every state")]
+    owner = owners.get(sweep.path.name)
+    if owner is not None:
+        lines.insert(0, Text(f"owned by {owner.named}, running for {owner.age}"))
+    return Group(*([table] if table.row_count else []), *lines)
+
+
+def _driven(owners: Iterable[str], tree: ResultTree) -> set[str]:
+    """The states of sweeps that someone runs; sweeps share states."""
+    plans = (tree.sweep(name).plan for name in owners)
+    return {
+        planned["state"]
+        for plan in plans
+        if plan.exists()  # not before its data are packed
+        for planned in read_json(plan)["states"]
+    }
 
 
 def _cells(standing: _Standing) -> list[str]:
@@ -87,7 +117,7 @@ def _cells(standing: _Standing) -> list[str]:
     ]
 
 
-def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing]:
+def _standings(plan_json: Mapping[str, Any], tree: ResultTree, driven: Set[str]) -> list[_Standing]:
     found = {
         planned["state"]: look(tree.state(planned["state"])) for planned in plan_json["states"]
     }
@@ -98,7 +128,7 @@ def _standings(plan_json: Mapping[str, Any], tree: ResultTree) -> list[_Standing
     }
     unneeded = _unneeded(plan_json, found, settled)
     return [
-        _standing(planned, found[planned["state"]], settled, unneeded)
+        _standing(planned, found[planned["state"]], settled, unneeded, driven)
         for planned in plan_json["states"]
     ]
 
@@ -112,21 +142,32 @@ def _is_left_alone(
 
 
 def _standing(
-    planned: Mapping[str, Any], found: Found, settled: Set[str], unneeded: Set[str]
+    planned: Mapping[str, Any],
+    found: Found,
+    settled: Set[str],
+    unneeded: Set[str],
+    driven: Set[str],
 ) -> _Standing:
     status = found.status
     if status is not None:
+        is_abandoned = status.status is StatusWord.RUNNING and planned["state"] not in driven
+        word = INTERRUPTED if is_abandoned else str(status.status)
         return _Standing(
             planned=planned,
-            word=str(status.status),
+            word=DAMAGED if found.faults else word,
             step=status.step,
-            reason=status.reason,
+            reason="; ".join(found.faults) or status.reason,
             is_settled=planned["state"] in settled,
         )
     is_unneeded = planned["state"] in unneeded
-    word = DAMAGED if found.damage is not None else UNNEEDED if is_unneeded else PENDING
+    is_damaged = found.damage is not None or found.faults
+    word = DAMAGED if is_damaged else UNNEEDED if is_unneeded else PENDING
     return _Standing(
-        planned=planned, word=word, step=0, reason=found.damage or "", is_settled=is_unneeded
+        planned=planned,
+        word=word,
+        step=0,
+        reason=found.damage or "; ".join(found.faults),
+        is_settled=is_unneeded,
     )
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cpt import records
 from cpt.config import RunConfig
 from cpt.mirror import Mirror
 from cpt.parsing import ConfigError, parse
-from cpt.records import ResultTree, StateDir, Status, StatusWord, read_json
+from cpt.records import ResultTree, StateDir, Status, StatusWord, SweepDir, read_json
 from cpt.storage import below, cache_of, is_remote
 from sweeps.plan import Plan
 from sweeps.spec import SweepSpec
@@ -17,15 +18,19 @@ class Found:
     """What lies in the folder of one state.
 
     Attributes:
-        status: None where it was never started, or where it is damaged.
+        status: None where it was never started, or where it is damaged; running where it says
+            complete and is not.
         base: The state it was trained from, by its own configuration.
         has_checkpoint: Whether an attempt left a checkpoint to resume from.
-        damage: What is wrong with it, in words; such a folder is set aside and never trusted.
+        faults: What is damaged of a status, checkpoints or rows, in words; training sets that aside
+            and goes on from what is whole.
+        damage: Why nothing of it can be trusted, in words; such a folder is set aside.
     """
 
     status: Status | None = None
     base: str | None = None
     has_checkpoint: bool = False
+    faults: tuple[str, ...] = ()
     damage: str | None = None
 
     def is_(self, word: StatusWord) -> bool:
@@ -64,6 +69,28 @@ def _token_storage(spec: SweepSpec) -> str | None:
     return str(Path(spec.token_storage).expanduser().resolve())
 
 
+def check_plan(sweep: SweepDir) -> None:
+    """Looks through a `plan.json` before its states are looked for.
+
+    Raises:
+        ConfigError: It is damaged, or names a state outside of the result tree.
+    """
+    tree = ResultTree(sweep.path.resolve().parent.parent)
+    try:
+        plan = read_json(sweep.plan)
+        for name in (
+            *(planned["state"] for planned in plan["states"]),
+            *(name for trial in plan["trials"] for name in trial["states"]),
+        ):
+            tree.state(name)
+    except KeyError as error:
+        raise ConfigError(
+            [f"{sweep.plan} is no plan: it lacks {error}; run the sweep again."]
+        ) from (error)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([f"{sweep.plan} is no plan: {error}; run the sweep again."]) from error
+
+
 def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:
     """What exists of every state of a plan, fetched where it lies elsewhere.
 
@@ -74,21 +101,46 @@ def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:
     return {name: look(tree.state(name)) for name in plan.states}
 
 
+def mend(state: StateDir, found: Found, mirror: Mirror) -> None:
+    """Makes the status of a state say what `look` found, before others wait for that state.
+
+    Checkpoints and rows are left to `cpt.recovery`, which alone reads them to the last byte.
+    """
+    if found.status is not None:
+        for step in set(state.checkpoint_steps()) - set(state.marked_steps()):
+            if step > found.status.step:  # its marker is lost: the next attempt would write over it
+                state.set_checkpoint_aside(step)
+        mirror.write_status(state, found.status)
+    elif state.status.exists():
+        records.set_aside(state.status)
+
+
 def look(state: StateDir) -> Found:
     """What lies in the folder of one state."""
-    if not state.path.is_dir():
+    if not state.path.is_dir() or not (state.status.exists() or state.config.exists()):
         return Found()
     try:
-        status = state.read_status()
-        if status is None and not state.config.exists():
-            return Found()
         config = parse(RunConfig, read_json(state.config))
     except (FileNotFoundError, ValueError) as error:
         return Found(damage=_reason(state, error))
-    damage = _damage(state, status, config)
-    if damage is not None:
-        return Found(damage=damage)
-    return Found(status=status, base=config.base, has_checkpoint=bool(state.marked_steps()))
+    if config.state_id != state.path.name:
+        return Found(damage=f"{state.config} is that of {config.state_id}")
+    faults: list[str] = []
+    status: Status | None = None
+    try:
+        status = state.read_status()
+    except ValueError as error:
+        faults.append(str(error))
+    whole = state.whole_steps()
+    if status is not None and status.status is StatusWord.COMPLETE:
+        fault = _completion_fault(state, status, config)
+        if fault is not None:
+            faults.append(fault)
+            step = max(whole, default=0) if state.checkpoint_fault(config.end_step) else 0
+            status = Status(status=StatusWord.RUNNING, step=step, reason=fault)
+    else:
+        faults += filter(None, map(state.checkpoint_fault, state.marked_steps()))
+    return Found(status=status, base=config.base, has_checkpoint=bool(whole), faults=tuple(faults))
 
 
 def _reason(state: StateDir, error: FileNotFoundError | ValueError) -> str:
@@ -99,14 +151,8 @@ def _reason(state: StateDir, error: FileNotFoundError | ValueError) -> str:
     return str(error)
 
 
-def _damage(state: StateDir, status: Status | None, config: RunConfig) -> str | None:
-    """What a hand did to a folder that can be read; a kill leaves none of this behind."""
-    if config.state_id != state.path.name:
-        return f"{state.config} is that of {config.state_id}"
-    if status is not None and status.status is StatusWord.COMPLETE:
-        if status.step != config.end_step:
-            return f"{state.status} says complete at step {status.step}, not {config.end_step}"
-        if config.base is None and not state.eval_rows.exists():
-            return f"{state.eval_rows} is missing"
-        return state.checkpoint_fault(config.end_step)
-    return next(filter(None, map(state.checkpoint_fault, state.marked_steps())), None)
+def _completion_fault(state: StateDir, status: Status, config: RunConfig) -> str | None:
+    """Why a state that says complete is not."""
+    if status.step != config.end_step:
+        return f"{state.status} says complete at step {status.step}, not {config.end_step}"
+    return state.completion_fault(config.end_step)

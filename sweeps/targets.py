@@ -12,7 +12,7 @@ from cpt.mirror import Mirror
 from cpt.parsing import ConfigError, shown
 from cpt.records import ResultTree, StateDir, SweepDir, read_json
 from cpt.storage import below, is_remote, place, shown_uri
-from sweeps.store import remote_tree, tree_of
+from sweeps.store import check_plan, remote_tree, tree_of
 from sweeps.sweep_file import load
 
 
@@ -85,6 +85,29 @@ def sweep_at(target: str) -> SweepTarget:
     return SweepTarget(tree, sweep)
 
 
+def tree_at(target: str) -> ResultTree:
+    """The result tree of a sweep by its file or folder, or by the tree's own folder.
+
+    Raises:
+        ConfigError: It is none, or lies on object storage.
+    """
+    folder = Path(target)
+    if is_remote(target) or not folder.is_dir():
+        tree = None if is_remote(target) else tree_of(load(folder)[0])
+        if tree is None or tree.remote is not None:
+            raise ConfigError(
+                [
+                    f"{shown_uri(target) if tree is None else 'storage'}: lies on object storage, "
+                    "where nothing can be cleaned yet; name a tree in a directory."
+                ]
+            )
+        return tree
+    for root in (folder.resolve(), folder.resolve().parent.parent):
+        if (root / "sweeps").is_dir() or (root / "states").is_dir():
+            return ResultTree(root)
+    raise ConfigError([f"{target} is no result tree, nor a sweep of one; name a sweep's file."])
+
+
 def state_at(target: str) -> StateTarget:
     """A state by its folder or URI; its last checkpoint is fetched.
 
@@ -111,11 +134,15 @@ def fetch_sweep(tree: ResultTree, sweep: SweepDir) -> None:
     """Fetches the plan of a sweep, and rows and statuses of its states.
 
     Raises:
+        ConfigError: The plan is damaged.
         StoreError: They cannot be fetched.
     """
     mirror = Mirror.of(tree)
     mirror.fetch(sweep.spec, sweep.plan)
-    if tree.remote is not None and sweep.plan.is_file():
+    if not sweep.plan.is_file():
+        return
+    check_plan(sweep)
+    if tree.remote is not None:
         planned = [state["state"] for state in read_json(sweep.plan)["states"]]
         mirror.fetch_states(planned, bases=True)
 

@@ -6,7 +6,7 @@
   function spec(plot) {
     const style = getComputedStyle(root);
     const text = document.getElementById(plot.dataset.spec).textContent;
-    return JSON.parse(text.replace(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim()));
+    return JSON.parse(text.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(style.getPropertyValue(name).trim())));
   }
 
   function draw(plot) {

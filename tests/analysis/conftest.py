@@ -387,7 +387,7 @@ class TypedTree:
         names: Mapping[str, str] | None = None,
     ) -> str:
         """Adds a trial; `losses` maps a data set to (step, loss)."""
-        state = f"state-{trial}"
+        state = f"state-{trial}".replace("/", "|")
         upstream = f"up-{seed}"
         self._plan_state(upstream, None, "upstream")
         self._plan_state(

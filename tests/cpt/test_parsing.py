@@ -281,7 +281,7 @@ def test_what_is_no_mapping_at_all_is_refused():
         (
             "a: [1",
             "spec.yaml is not valid YAML: expected ',' or ']', but got '<stream end>' "
-            "(line 1, column 6).",
+            "(line 1, column 6); close the bracket before it.",
         ),
         (
             "a: !!python/object:os.system {}",

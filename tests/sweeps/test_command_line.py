@@ -319,7 +319,7 @@ def test_status_says_what_is_done_and_what_is_left(rewarm, started, folder):
     found = rewarm("status", file)
     assert (found.returncode, found.stderr) == (DONE, "")
     # 2 of 8 steps of 64 tokens, and the 384 of the centre.
-    assert "tiny: 1 running, 1 pending; 512 tokens left to train" in found.stdout
+    assert "tiny: 1 interrupted, 1 pending; 512 tokens left to train; nobody" in found.stdout
 
 
 def test_status_names_a_damaged_state_and_what_is_wrong_with_it(rewarm, started, folder):

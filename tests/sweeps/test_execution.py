@@ -224,7 +224,18 @@ def test_nothing_is_handed_out_once_the_run_leaves(tree, plan_of) -> None:
 
 @pytest.mark.parametrize(
     ("free", "ready", "expected"),
-    [(8, 1, 4), (8, 2, 4), (8, 3, 2), (5, 2, 2), (3, 5, 3), (2, 5, 2), (1, 5, 0), (8, 0, 0)],
+    [
+        (8, 1, 4),
+        (8, 2, 4),
+        (8, 3, 2),
+        (5, 2, 2),
+        (3, 5, 3),
+        (2, 5, 2),
+        (1, 5, 0),
+        (8, 0, 0),
+        (-1, 3, 0),
+        (-1, 0, 0),
+    ],
 )
 def test_workers_are_shared_among_the_states_that_are_ready(free, ready, expected) -> None:
     assert share(free, ready, Resources(workers=(2, 4))) == expected

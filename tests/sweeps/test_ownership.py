@@ -218,10 +218,10 @@ def test_an_owner_that_lost_its_sweep_is_told_and_leaves_the_other_alone(sweep: 
     other = elsewhere(0)
     heard: list[str] = []
     with owned(sweep, heard.append, unheard, beat_seconds=0.01):
-        write(sweep, other)
         until = time.monotonic() + 5
         while not heard and time.monotonic() < until:
-            time.sleep(0.01)
+            write(sweep, other)  # again where a beat that had begun was written over it
+            time.sleep(0.05)
     (reason,) = heard
     assert reason.startswith("lost the sweep to anna on node-3 (pid ")
     assert read_json(sweep.path / OWNER)["id"] == other.id

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cpt.checkpoint_marker import Marker
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, TrainRow, append_rows
@@ -194,7 +195,8 @@ def test_what_an_earlier_run_left_is_no_event(tree):
 
 def save(tree: ResultTree, of: Task, step: int) -> None:
     tree.state(of.state.id).checkpoint(step).mkdir(parents=True)
-    tree.state(of.state.id).mark_checkpoint(step, {})
+    marker = {"elapsed_seconds": 1, "torch": "", "world_size": 1, "files": {}, "rows": {}}
+    tree.state(of.state.id).mark_checkpoint(Marker(state=of.state.id, step=step, **marker))
 
 
 def test_a_state_that_was_interrupted_goes_on_from_its_checkpoint(tree):

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cpt.leaving import LeavingError
+from cpt.leaving import OTHER_ASKED, LeavingError
 from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows, write_json
 from cpt.token_store import StoreError
 from cpt.train import train
@@ -188,14 +188,14 @@ def test_a_longer_budget_goes_on_from_what_is_there_and_damage_is_trained_again(
     assert len(rows) == 1 + 2 + 2
     (trial, *_) = json.loads(tree.sweep("tiny").plan.read_text())["trials"]
     damaged = tree.state(trial["states"][-1])
-    damaged.status.write_text('{"status": "comp')
+    damaged.config.write_text('{"label": "cen')
     content_before = damaged.train_rows.read_text()
 
     three = two | {"budgets": [512, 768, 1024]}
     extended = rewarm("run", sweep(downstream=three, center=center))
     assert extended.returncode == DONE
     aside = damaged.path.with_name(f"{damaged.path.name}.damaged-1")
-    assert f"damaged: center: {damaged.status} is not complete JSON" in extended.stderr
+    assert f"damaged: center: {damaged.config} is not complete JSON" in extended.stderr
     assert f"moved to {aside} and trained again" in extended.stderr
     assert (aside / "train.jsonl").read_text() == content_before
     assert "3 states to train, 4 complete already" in extended.stdout
@@ -353,7 +353,8 @@ def test_one_dead_worker_is_a_lost_machine_whatever_the_others_raise():
     found = failure(WorkerGroupError("", {0: others, 1: ValueError("mine")}))
     assert found == Failure(Kind.OWN, "ValueError: mine")
     assert failure(WorkerGroupError("", {0: others})).kind is Kind.PEER
-    left = WorkerGroupError("", {0: others, 1: LeavingError(7, "SIGTERM"), 2: ActorDiedError()})
+    told = {0: others, 1: LeavingError(7, OTHER_ASKED), 2: LeavingError(7, "SIGTERM")}
+    left = WorkerGroupError("", {**told, 3: ActorDiedError()})
     assert failure(left) == Failure(Kind.LEFT, "saved at step 7 and left: SIGTERM")
 
 
@@ -372,6 +373,36 @@ def test_what_a_disk_or_a_store_did_is_no_failure_of_the_state(error, kind, reas
     found = failure(error)
     assert found.kind.name == kind
     assert reason in found.reason
+
+
+def test_a_damaged_beginning_is_trained_anew_and_what_starts_from_it_with_it(
+    rewarm, sweep, tree, content
+):
+    """A flipped bit in the weights that another state starts from is seen when they are read."""
+    file = sweep(checkpoint_interval_steps=3)
+    assert rewarm("run", file).returncode == DONE
+    planned = read_json(tree.sweep("tiny").plan)["states"]
+    parent, child = (tree.state(state["state"]) for state in planned)
+    expected = read_rows(parent.train_rows), read_rows(child.train_rows)
+    shutil.rmtree(child.path)
+    (shard,) = parent.checkpoint(8).glob("*.distcp")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+
+    found = rewarm("run", file)
+    assert found.returncode == DONE, found.stderr
+    assert "damaged: center starts from: " in found.stderr
+    assert "step_00000008.damaged-1; made anew" in found.stderr
+    assert words(tree) == {"pre-training on old": "complete", "center": "complete"}
+    again = read_rows(parent.train_rows)
+    assert [row["step"] for row in again[8:]] == [7, 8], "from its checkpoint at step 6"
+    for before, after in zip(expected, (again, read_rows(child.train_rows)), strict=True):
+        losses = [
+            [row["loss"] for row in current_rows(rows, key=lambda row: row["step"])]
+            for rows in (before, after)
+        ]
+        assert losses[0] == losses[1]
 
 
 def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(

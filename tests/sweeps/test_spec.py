@@ -159,7 +159,7 @@ def test_what_was_submitted_holds_the_overrides_and_reads_back(file, tmp_path):
         (
             "axes.seed=[0",
             "--set axes.seed=[0 is not valid YAML: expected ',' or ']', but got '<stream end>' "
-            "(line 1, column 10).",
+            "(line 1, column 10); close the bracket before it.",
         ),
     ],
 )
@@ -285,6 +285,22 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
             "resources.workers=3",
             "global_batch_size: got 32; must be a multiple of resources.workers, 3.",
         ),
+        (
+            "resources.workers=[4, 2]",
+            "resources.workers: got [4, 2]; must be [least, most], the smaller number first.",
+        ),
+        ("resources.workers=[0, 2]", "resources.workers[0]: got 0; must be above 0."),
+        (
+            "resources.workers=[1, 33]",
+            "global_batch_size: got 32; must be at least 33, the most that resources.workers "
+            "allows: a worker trains on whole sequences.",
+        ),
+        (
+            "resources={workers: [2, 4], replicas: 2}",
+            "resources.replicas: got 2; must be 1 where resources.workers is a range, which it "
+            "may not divide; name one number of workers.",
+        ),
+        ("resources.max_failures=-1", "resources.max_failures: got -1; must be at least 0."),
         # Names.
         (
             "downstream.dataset=germen",

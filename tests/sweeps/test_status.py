@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cpt.checkpoint_marker import Marker
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord, SweepDir, write_json
+from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json, write_json
 from sweeps import show
 from sweeps.cost import Tariff, costs
 from sweeps.declared import declared_plan
+from sweeps.ownership import owned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.spec import SweepSpec
@@ -71,13 +73,23 @@ class World:
         if word is StatusWord.COMPLETE:
             state.eval_rows.write_text("")
             state.checkpoint(step).mkdir(parents=True)
-            state.mark_checkpoint(step, {})
+            state.mark_checkpoint(
+                Marker(
+                    state=state.path.name,
+                    step=step,
+                    elapsed_seconds=1.0,
+                    torch="2",
+                    world_size=1,
+                    files={},
+                    rows={},
+                )
+            )
         state.write_status(Status(status=word, step=step, reason=reason, rule=rule))
 
     def shown(self, **options: Any) -> list[str]:
         """The lines, white space run together."""
         console = Console(width=120, file=io.StringIO(), highlight=False)
-        console.print(show.status(self.sweep, **options))
+        console.print(show.status(self.tree, self.sweep, **options))
         assert isinstance(console.file, io.StringIO)
         return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
@@ -105,13 +117,40 @@ def test_words_steps_and_reasons_are_told(tmp_path: Path):
     world.put(SHARED, StatusWord.COMPLETE, 2)
     world.put(CENTER, StatusWord.RUNNING, 7)
     world.put(CONSTANT, StatusWord.STOPPED, 5, "asha: not among the best third", ASHA)
-    assert world.shown()[1:] == [
+    with owned(world.sweep, print, print) as owner:
+        shown = world.shown()
+    assert shown[1:] == [
         "pre-training on wiki complete 4/4",
         "center, first 2 steps (trunk) complete 2/2",
         "center running 7/10",
         "schedule=constant stopped 5/10 asha: not among the best third",
+        f"owned by {owner.named}, running for 1 s",
         "tiny: 1 running, 2 complete, 1 stopped; 300 tokens left to train",
     ]
+
+
+def test_a_running_state_that_nobody_drives_was_interrupted(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.RUNNING, 3)
+    interrupted = [
+        "pre-training on wiki interrupted 3/4",
+        "tiny: 1 interrupted, 3 pending; 1,900 tokens left to train; nobody runs it, and "
+        "rewarm run goes on where it stopped",
+    ]
+    assert world.shown()[1:] == [interrupted[0], *world.shown()[2:5], interrupted[1]]
+    with owned(world.sweep, print, print):
+        assert world.shown()[1] == "pre-training on wiki running 3/4"
+    assert world.shown()[-1] == interrupted[1]
+
+
+def test_a_state_that_another_sweep_drives_is_running(tmp_path: Path):
+    world = World(tmp_path)
+    world.put(PRETRAINING, StatusWord.RUNNING, 3)
+    with owned(world.tree.sweep("other"), print, print):
+        assert world.shown()[1] == "pre-training on wiki interrupted 3/4"
+        write_json(world.tree.sweep("other").plan, read_json(world.sweep.plan))
+        assert world.shown()[1] == "pre-training on wiki running 3/4"
+        assert not any(line.startswith("owned by") for line in world.shown())
 
 
 @pytest.mark.parametrize("stopping", [{"type": "none"}, ASHA | {"metric": "d0_loss"}])
@@ -124,9 +163,9 @@ def test_a_state_that_another_rule_stopped_is_left_to_train(tmp_path: Path, stop
 def test_a_damaged_state_is_named_with_what_is_wrong(tmp_path: Path):
     world = World(tmp_path)
     world.put(PRETRAINING, StatusWord.COMPLETE, 3)
-    (line,) = [line for line in world.shown() if "damaged 0/4" in line]
+    (line,) = [line for line in world.shown() if "damaged 3/4" in line]
     assert "says complete at step 3, not 4" in " ".join(world.shown())
-    assert world.shown()[-1] == "tiny: 1 damaged, 3 pending; 2,200 tokens left to train"
+    assert world.shown()[-1] == "tiny: 1 damaged, 3 pending; 1,900 tokens left to train"
     assert line.startswith("pre-training on wiki")
 
 

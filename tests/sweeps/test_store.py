@@ -1,6 +1,5 @@
 """What lies in the result tree: shared beginnings once, damage named and never trusted."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,23 @@ import pytest
 import torch
 
 from cpt.config import RunConfig
-from cpt.records import ResultTree, StateDir, Status, StatusWord, current_rows, read_rows
+from cpt.mirror import Mirror
+from cpt.records import (
+    ResultTree,
+    StateDir,
+    Status,
+    StatusWord,
+    current_rows,
+    read_json,
+    read_rows,
+    set_aside,
+    write_json,
+)
 from cpt.train import train
 from sweeps.agenda import Agenda, agenda
 from sweeps.plan import Plan
 from sweeps.prepare import prepare
-from sweeps.store import find, set_aside
+from sweeps.store import find, mend
 from sweeps.sweep_file import load
 
 CLOCK = ("tokens_per_second", "mfu", "elapsed_seconds")
@@ -65,8 +75,7 @@ def labels(made: Agenda) -> list[str]:
 def rows(tree: ResultTree, config: RunConfig) -> dict[str, list[Any]]:
     """The rows of a whole stage, without what a clock wrote."""
     state = tree.state(config.state_id)
-    content = json.loads(state.config.read_text())
-    base = content["base"]
+    base = read_json(state.config)["base"]
     before = {"train": [], "eval": []} if base is None else rows(tree, recorded(tree, base))
     own = {
         "train": current_rows(read_rows(state.train_rows), lambda row: row["step"]),
@@ -82,7 +91,7 @@ def rows(tree: ResultTree, config: RunConfig) -> dict[str, list[Any]]:
 
 
 def recorded(tree: ResultTree, name: str) -> RunConfig:
-    return RunConfig.model_validate(json.loads(tree.state(name).config.read_text()))
+    return RunConfig.model_validate(read_json(tree.state(name).config))
 
 
 # Sharing.
@@ -158,8 +167,7 @@ def cut_short(state: StateDir) -> None:
 
 
 def of_another(state: StateDir) -> None:
-    content = json.loads(state.config.read_text())
-    state.config.write_text(json.dumps(content | {"seed": 7}))
+    write_json(state.config, read_json(state.config) | {"seed": 7})
 
 
 def no_marker(state: StateDir) -> None:
@@ -201,23 +209,41 @@ def checkpoint_of_another(state: StateDir) -> None:
     shutil.copytree(StateDir(other).checkpoint(8), state.checkpoint(6))
 
 
-DAMAGE = {
+def label_changed(state: StateDir) -> None:
+    state.config.write_text(state.config.read_text().replace("center", "centre"))
+
+
+def rows_cut_short(state: StateDir) -> None:
+    state.train_rows.write_bytes(state.train_rows.read_bytes()[:-9])
+
+
+def digit_flipped(state: StateDir) -> None:
+    text = state.train_rows.read_text()
+    state.train_rows.write_text(text.replace('"step": 2', '"step": 1'))
+
+
+DAMAGED_FOLDERS = {
     cut_short: "config.json is not complete JSON",
     of_another: "config.json is that of steps6-seed7-",
+    label_changed: "config.json is not as it was written: its seal is broken",
+    no_config: "config.json is missing",
+}
+FAULTS = {
     no_marker: "step_00000006/complete.json is missing",
     marker_cut_short: "complete.json is not complete JSON",
-    no_config: "config.json is missing",
     status_cut_short: "status.json is not complete JSON",
     unknown_status: "status.json is no status ('done' is not a valid StatusWord)",
     too_early: "status.json says complete at step 5, not 6",
-    no_rows: "eval.jsonl is missing",
+    no_rows: "eval.jsonl has 0 bytes, fewer than the",
+    rows_cut_short: "train.jsonl has",
+    digit_flipped: "train.jsonl has other bytes than were written",
     shard_cut_short: "has 100 bytes, not the",
     checkpoint_of_another: "step_00000006 is the checkpoint of steps8-seed0-",
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
-def test_damage_is_named_set_aside_and_trained_again(
+@pytest.mark.parametrize("damage", DAMAGED_FOLDERS, ids=lambda damage: damage.__name__)
+def test_a_damaged_folder_is_named_set_aside_and_trained_again(
     planned: Callable[..., Plan], tree: ResultTree, damage: Callable[[StateDir], None]
 ) -> None:
     plan = planned()
@@ -226,21 +252,43 @@ def test_damage_is_named_set_aside_and_trained_again(
     before = rows(tree, plan.states[name].config)
     damage(tree.state(name))
     found = find(plan, tree)
-    assert DAMAGE[damage] in (found[name].damage or "")
+    assert DAMAGED_FOLDERS[damage] in (found[name].damage or "")
     assert [one.damage for other, one in found.items() if other != name] == [None]
     files = sorted(path.name for path in tree.state(name).path.rglob("*"))
-    aside = set_aside(tree.state(name))
+    aside = set_aside(tree.state(name).path)
     assert aside.name == f"{name}.damaged-1"
     assert sorted(path.name for path in aside.rglob("*")) == files
     assert labels(run(plan, tree)) == ["center"]
     assert rows(tree, plan.states[name].config) == before
 
 
+@pytest.mark.parametrize("damage", FAULTS, ids=lambda damage: damage.__name__)
+def test_what_is_damaged_is_named_and_what_is_whole_is_trained_on(
+    planned: Callable[..., Plan], tree: ResultTree, damage: Callable[[StateDir], None]
+) -> None:
+    plan = planned(checkpoint_interval_steps=2)
+    run(plan, tree)
+    name = plan.trials[0].states[-1]
+    state, before = tree.state(name), rows(tree, plan.states[name].config)
+    damage(state)
+    found = find(plan, tree)
+    (fault,) = found[name].faults
+    assert FAULTS[damage] in fault
+    assert [one.faults for other, one in found.items() if other != name] == [()]
+    assert (found[name].damage, found[name].is_(StatusWord.COMPLETE)) == (None, False)
+    mend(state, found[name], Mirror.of(tree))
+    assert labels(run(plan, tree)) == ["center"]
+    assert rows(tree, plan.states[name].config) == before
+    assert find(plan, tree)[name].is_(StatusWord.COMPLETE)
+    if damage not in (too_early, no_rows):
+        assert list(state.path.rglob("*.damaged-1")), "what was damaged is kept"
+
+
 def test_a_second_damaged_folder_does_not_hide_the_first(tree: ResultTree) -> None:
     for number in (1, 2):
         state = tree.state("steps1-seed0-abc")
         state.path.mkdir(parents=True)
-        assert set_aside(state).name == f"steps1-seed0-abc.damaged-{number}"
+        assert set_aside(state.path).name == f"steps1-seed0-abc.damaged-{number}"
 
 
 def test_what_a_kill_leaves_behind_is_no_damage(

@@ -1,0 +1,56 @@
+"""Killed at any call to the file system, a state goes on from a whole checkpoint, to the same end."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.train import train
+from tests.cpt.test_checkpoint_damage import numbers, weights
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("first", "stride"),
+    [(5, 17), pytest.param(0, 1, marks=pytest.mark.long)],
+    ids=["here and there", "everywhere"],
+)
+def test_a_kill_at_any_call_of_two_saves_costs_no_number(tiny, first: int, stride: int) -> None:
+    """Of steps 10 to 12 of twelve: a save that removes an old checkpoint, then the last."""
+    config = tiny.config(checkpoint_interval_steps=3, keep_checkpoints=1)
+    straight = tiny.beside("straight")
+    train(config, straight)
+    original = straight.state(config.state_id)
+    begun = tiny.config(checkpoint_interval_steps=3, keep_checkpoints=4)
+    train(begun, tiny.tree)
+    state = tiny.tree.state(config.state_id)
+    for later in (9, 12):
+        shutil.rmtree(state.checkpoint(later))
+    state.write_status(Status(status=StatusWord.RUNNING, step=6))
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("killed.py")), *map(str, (state.path, first, stride))],
+        env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert len(lines) > 3
+    expected, rows = weights(original, config), numbers(original)
+    for number, *whole in lines:
+        assert whole, f"killed at call {number}, no checkpoint was left"
+        finished = ResultTree(tiny.tree.storage.parent / f"killed-{number}").state(config.state_id)
+        assert numbers(finished) == rows, f"killed at call {number}"
+        found = weights(finished, config)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        assert not list(finished.path.rglob("*.damaged-*")), "a kill is no damage"
+    assert {whole[-1] for _, *whole in lines} >= {6, 12}
