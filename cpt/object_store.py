@@ -10,21 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pyarrow import fs
 
 from cpt.cache_room import room_in_cache
+from cpt.file_systems import opened
 from cpt.retries import patiently, told
 from cpt.storage import below, holds_secret, shown_uri
 from cpt.token_store import StoreError, sha256
 
 PIECE_BYTES = 8 << 20
 """What is read or written at once: large beside what a request costs, small beside memory."""
-
-# `allow_delayed_open`, of S3: a small file is one request rather than three.
-GOOGLE_RETRY_SECONDS = 10
-"""Google's client alone would try for a quarter of an hour."""
 
 
 class DamagedObjectError(StoreError):
@@ -281,18 +277,5 @@ class ObjectStore:
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         """The file system, and the path in it."""
-        scheme = urlsplit(self.uri).scheme
-        if scheme == "s3":
-            uri = _with_option(self.uri, "allow_delayed_open", "true")
-        elif scheme in ("gs", "gcs"):
-            uri = _with_option(self.uri, "retry_limit_seconds", str(GOOGLE_RETRY_SECONDS))
-        else:
-            uri = self.uri
-        with told(shown_uri(uri), "opened"):
-            files, root = fs.FileSystem.from_uri(uri)
-        return files, root.rstrip("/")
-
-
-def _with_option(uri: str, name: str, value: str) -> str:
-    """An option of the file system, unless the URI names it."""
-    return uri if f"{name}=" in uri else f"{uri}{'&' if '?' in uri else '?'}{name}={value}"
+        with told(shown_uri(self.uri), "opened"):
+            return opened(self.uri)
