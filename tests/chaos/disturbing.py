@@ -11,13 +11,13 @@ from tests.chaos.figures import Disturbance
 from tests.chaos.local_cluster import LocalCluster
 from tests.chaos.observation import rows_written, unfinished
 from tests.chaos.processes import command, is_alive
-from tests.chaos.schedule import Kind, Planned
+from tests.chaos.schedule import OF_THE_DRIVER, Kind, Planned
 from tests.chaos.storage import Storage
 
 LOOK_SECONDS = 0.1
 LEAVING_SECONDS = 120.0
 """For a driver to end after SIGTERM."""
-STUCK_SECONDS = 180.0
+STUCK_SECONDS = 300.0
 """Without one row written, the sweep does not go on any more."""
 
 Choice = TypeVar("Choice")
@@ -92,7 +92,6 @@ class Disturbing:
         if ending != INTERRUPTED and not was_killed:
             raise StuckError(f"the command ended with status {ending}; see its log")
         self.driver.type_command()
-        self._since = time.monotonic()
         return True
 
     def _check_progress(self) -> None:
@@ -160,7 +159,7 @@ def _chosen(among: list[Choice], choice: float) -> Choice | None:
 
 
 def _victim(kind: Kind, node: Any, process: Any, driver: Driver) -> str:
-    if kind in (Kind.KILL_DRIVER, Kind.TERMINATE_DRIVER):
+    if kind in OF_THE_DRIVER:
         return f"process {driver.pid}"
     if kind in (Kind.KILL_NODE, Kind.DRAIN_NODE):
         return f"node {node.node_id[:8]}"

@@ -14,7 +14,7 @@ from tests.chaos.figures import Figures, by_kind, faults_of, seconds_between, st
 from tests.chaos.local_cluster import LocalCluster
 from tests.chaos.observation import planned_states, unfinished
 from tests.chaos.processes import adopt_orphans
-from tests.chaos.schedule import disturbances
+from tests.chaos.schedule import OF_THE_DRIVER, disturbances
 from tests.chaos.storage import KINDS
 from tests.chaos.tiny_sweep import NAME, TinySweep
 
@@ -94,6 +94,9 @@ def experiment(
         cluster.shut_down()
         storage.close()
     found_leaks += leaks.processes_left()
+    asked = sum(one.kind in OF_THE_DRIVER for one in done)
+    if driver.starts > 1 + asked:
+        faults.append(f"the command ended by itself {driver.starts - 1 - asked} times: see its log")
     if len(done) < settings.kills:
         faults.append(f"only {len(done)} disturbances of {settings.kills}; give more --steps")
     labels = planned_states(reference, NAME)
