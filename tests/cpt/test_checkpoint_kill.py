@@ -1,4 +1,4 @@
-"""Killed at any call to the file system, a state goes on from a whole checkpoint to the same end."""
+"""Killed at any call to the file system, a state goes on from a whole checkpoint to one end."""
 
 import os
 import shutil
