@@ -152,5 +152,8 @@ def _corpus(state: StateDir, config: RunConfig) -> CorpusMeta:
         raise ConfigError([f"{path}, which names it, cannot be read ({error})."]) from error
     # One that was trained for a sweep was called by its path on the machine that packed the text.
     named = Path(meta.tokenizer)
-    moved = tree.tokenizer(named.parent.name) / named.name
-    return meta.model_copy(update={"tokenizer": str(moved)}) if moved.is_file() else meta
+    if named.parent.parent.name == "tokenizers":
+        moved = tree.tokenizer(named.parent.name) / named.name
+        if moved.is_file():
+            return meta.model_copy(update={"tokenizer": str(moved)})
+    return meta

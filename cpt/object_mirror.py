@@ -68,7 +68,7 @@ class ObjectMirror(Mirror):
             # Read before all that it speaks of is even listed, placed after it.
             status = files.whole(files.name(state.status))
             there = files.files(files.name(state.path))
-            small = {name for name in there if "/" not in name}
+            small = {name for name in there if "/" not in name and name[0] != "."}
             for name in sorted(small - {state.status.name}):
                 files.fetch_changed(state.path / name, there[name])
             for path in state.path.glob("*"):
@@ -251,7 +251,7 @@ class ObjectMirror(Mirror):
                 size = sizes.get(f"{below}/{name}")
                 if size is None:
                     fault = f"{shown} is missing"
-                elif size != written["bytes"]:
+                elif size != written.bytes:
                     fault = (
                         f"{shown} has {size} bytes, not the {written['bytes']} that were written"
                     )

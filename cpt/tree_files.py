@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock
 
 from cpt.cache_room import room_in_cache
 from cpt.checkpoint_marker import NAME as MARKER
 from cpt.object_store import DamagedObjectError, ObjectStore, Stored
+from cpt.records import folder_name
+from cpt.seals import Digest
 from cpt.token_store import StoreError, sha256
 
 AT_ONCE = 16
@@ -108,7 +110,7 @@ class TreeFiles(ObjectStore):
 
         def stage(file: str) -> None:
             written = files[file]
-            self.stage(f"{name}/{file}", folder / file, written["bytes"], written["sha256"])
+            self.stage(f"{name}/{file}", folder / file, written.bytes, written.sha256)
 
         each(stage, sorted(files), LARGE_AT_ONCE)
         for path in folder.iterdir():
@@ -117,21 +119,21 @@ class TreeFiles(ObjectStore):
         place(marker, content)
         return True
 
-    def named(self, name: str, content: bytes) -> dict[str, dict[str, Any]]:
-        """Size and checksum of the files that the marker of a folder names.
+    def named(self, name: str, content: bytes) -> dict[str, Digest]:
+        """What the marker of a folder says of the files in it.
 
         Raises:
-            DamagedObjectError: It names none.
+            DamagedObjectError: It says nothing, or names a file outside.
         """
         try:
-            files: dict[str, dict[str, Any]] = json.loads(content)["files"]
-        except (ValueError, KeyError, TypeError) as error:
+            files = json.loads(content)["files"]
+            return {folder_name(file): Digest(**digest) for file, digest in files.items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             marker = f"{name}/{MARKER}"
             raise DamagedObjectError(
                 f"{self.shown(marker)} does not name the files of its folder ({error}); "
                 f"{self.remedy(marker)}"
             ) from error
-        return files
 
     def _send_small(self, path: Path) -> None:
         content = path.read_bytes()

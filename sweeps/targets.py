@@ -151,13 +151,16 @@ def fetch_whole(tree: ResultTree, state: StateDir) -> None:
     """Fetches a state with its last checkpoint, and a tokenizer that was trained for it.
 
     Raises:
+        ConfigError: That checkpoint is damaged where it lies.
         StoreError: They cannot be fetched.
     """
     mirror = Mirror.of(tree)
-    mirror.fetch_state(state, checkpoint=True)
+    faults = mirror.fetch_state(state, checkpoint=True)
+    if faults:
+        raise ConfigError([f"{_told(tree, state.path)} is damaged: {faults[0]}"])
     if tree.remote is not None and state.corpus.is_file():
         file = Path(read_json(state.corpus)["tokenizer"])
-        if file.parent.parent.name == tree.tokenizer("").name:
+        if file.parent.parent.name == "tokenizers":
             mirror.fetch(tree.tokenizer(file.parent.name) / file.name)
 
 

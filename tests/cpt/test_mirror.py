@@ -253,7 +253,7 @@ def test_whoever_reads_notes_checkpoints_without_fetching_them(s3, copy, store) 
     assert other.checkpoint_fault(8) is None
     assert re.fullmatch(
         r"s3://bucket/some/results/states/a/checkpoints/step_00000004/weights\?endpoint_override=\S"
-        r"+ has 99 bytes, not the 100 that were written",
+        r"+ has 99 bytes, not the 100 written",
         str(other.checkpoint_fault(4)),
     )
     store.remove("states/a/checkpoints/step_00000008/metadata")
@@ -564,13 +564,22 @@ def test_a_bucket_that_does_not_exist_is_told(s3, tmp_path) -> None:
         Mirror.of(tree).fetch_state(tree.state("a"), checkpoint=False)
 
 
-def test_a_marker_that_names_no_files_is_a_damaged_checkpoint(copy, store) -> None:
+@pytest.mark.parametrize(
+    "marker",
+    [
+        {},
+        {"files": {"../../stolen": {"bytes": 1, "sha256": "0" * 64}}},
+        {"files": {"weights": {"bytes": 1}}},
+    ],
+)
+def test_a_marker_that_names_no_files_of_its_folder_is_a_damaged_checkpoint(
+    copy, store, marker
+) -> None:
     here = copy("here")
     state = write_state(here)
     write_checkpoint(state, 4, weights=b"w")
     send_state(Mirror.of(here), state, 4)
-    store.write("states/a/checkpoints/step_00000004/complete.json", json.dumps({}).encode())
+    store.write("states/a/checkpoints/step_00000004/complete.json", json.dumps(marker).encode())
     (told,) = Mirror.of(here).fetch_state(state, checkpoint=True)
-    assert "complete.json" in told
-    assert "does not name the files of its folder" in told
+    assert re.search(r"complete\.json\S+ does not name the files of its folder", told)
     assert state.marked_steps() == []

@@ -140,6 +140,39 @@ def near_after(folder, monkeypatch) -> Callable[[], ResultTree]:
 
 
 @pytest.mark.long
+def test_groups_of_two_workers_train_a_state_and_end_another(
+    s3, uri, there, near_after, rewarm, sweep, content
+) -> None:
+    content["center"]["warmup_fraction"] = 0.1
+    content["downstream"]["token_budget"] = 64 * 40
+    sweep(
+        storage=uri,
+        axes={"max_lr": [1e-9]},
+        stopping={
+            "type": "asha", "metric": "d1_loss", "grace_tokens": 64 * 8, "reduction_factor": 2
+        },
+        datasets={name: one | {"repeat": True} for name, one in content["datasets"].items()},
+        resources={"workers": 2, "cpus_per_worker": 1},
+    )  # fmt: skip
+    ran = rewarm("run", "sweep.yaml")
+    assert (ran.returncode, ran.stderr) == (DONE, ""), ran.stdout
+    fetch_sweep(there, there.sweep("tiny"))
+    pretrained, complete, stopped = (there.state(one["state"]) for one in planned(there))
+    near = near_after()
+    for far in (pretrained, complete):
+        for one, other in zip(rows_of(near.state(far.path.name))[0], rows_of(far)[0], strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], abs=1e-4)
+    assert complete.read_marker(40).world_size == 2
+    status = stopped.read_status()
+    assert status is not None
+    assert (status.step, status.reason[-4:]) == (8, "of 2")
+    # All that it was compared by is there, and nothing past it.
+    rows, evaluations = rows_of(stopped)
+    assert [row["step"] for row in rows] == [*range(1, 9)]
+    assert evaluations[-1]["step"] == 8
+
+
+@pytest.mark.long
 def test_a_run_that_lost_its_machine_goes_on_on_another(
     s3, uri, there, near_after, rewarm, sweep, start, other_machine
 ) -> None:
