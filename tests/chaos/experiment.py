@@ -72,7 +72,7 @@ def experiment(
     storage = KINDS[settings.storage](folder / "disturbed")
     tree = storage.tree
     faults, found_leaks = [], []
-    cluster = LocalCluster(settings.nodes)
+    cluster = LocalCluster(settings.nodes, folder / "disks")
     try:
         reference, seconds = _undisturbed(sweep, cluster, undisturbed or folder, say)
         spec = sweep.write(folder / "spec-disturbed", storage.uri)

@@ -58,7 +58,6 @@ class Bucket:
             "AWS_SECRET_ACCESS_KEY": "some-secret",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "REWARM_CACHE": str(folder.parent / "cache"),
         }
         self._bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket("chaos", "us-east-1")
         self._server = S3Server()
