@@ -179,5 +179,6 @@ def test_who_has_no_token_is_refused_by_ray_and_its_dashboard(tmp_path):
             )
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(job, timeout=10)
+            refused.value.close()
             assert refused.value.code == answer
         server.communicate("")
