@@ -614,3 +614,17 @@ def test_a_refusal_takes_less_than_two_seconds_from_start_to_end(folder, content
         check=False,
     )
     sentences(Answer(refused.returncode, refused.stdout, refused.stderr, time.monotonic() - began))
+
+
+@pytest.mark.parametrize("name", ["[/red]", "[link=http://example]x[/link]", ":smile:"])
+def test_a_name_is_shown_as_it_is(folder, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "200")
+    content = yaml.safe_load(VALID)
+    content["datasets"][name] = content["datasets"].pop("code")
+    content["downstream"]["dataset"] = name
+    content |= {"design": "list", "axes": {}, "trials": [{"name": name}, {"max_lr": 1}]}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
+    planned = rewarm("plan", "sweep.yaml", "--unpacked")
+    assert (planned.status, planned.err) == (PLANNED, "")
+    assert f"prose → {name}" in planned.out
+    assert re.search(rf"^{re.escape(name)} +0 → ", planned.out, re.MULTILINE)
