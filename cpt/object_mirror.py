@@ -252,9 +252,7 @@ class ObjectMirror(Mirror):
                 if size is None:
                     fault = f"{shown} is missing"
                 elif size != written.bytes:
-                    fault = (
-                        f"{shown} has {size} bytes, not the {written['bytes']} that were written"
-                    )
+                    fault = f"{shown} has {size} bytes, not the {written.bytes} that were written"
         except DamagedObjectError as error:
             fault = str(error)
         write_json(folder / ELSEWHERE, {"uri": files.shown(files.name(folder)), "fault": fault})
