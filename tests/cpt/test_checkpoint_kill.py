@@ -23,8 +23,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("first", "stride"),
-    [(7, 53), pytest.param(0, 1, marks=pytest.mark.long)],
-    ids=["here and there", "everywhere"],
+    [(7, 53), *(pytest.param(first, 8, marks=pytest.mark.long) for first in range(8))],
 )
 def test_a_kill_at_any_call_of_two_saves_costs_no_number(tiny, first: int, stride: int) -> None:
     """From step 6 of twelve: a save that removes older checkpoints, then the last."""
