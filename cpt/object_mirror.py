@@ -11,22 +11,21 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cpt.checkpoint_marker import NAME as MARKER
 from cpt.mirror import Mirror
-from cpt.object_store import DamagedObjectError, Stored
+from cpt.noted import note, remove
+from cpt.object_store import DamagedObjectError
 from cpt.records import (
-    ELSEWHERE,
     ResultTree,
     StateDir,
     Status,
     read_json,
-    write_json,
 )
 from cpt.token_store import StoreError, sha256
-from cpt.tree_files import AT_ONCE, TreeFiles, agrees, each, place
+from cpt.tree_files import AT_ONCE, TreeFiles, each, place
 
 ROWS_EVERY_SECONDS = 30.0
 """How far behind progress and reports are while a state is trained."""
@@ -79,13 +78,13 @@ class ObjectMirror(Mirror):
             kept = {state.checkpoint(step) for step in marked}
             for folder in state.checkpoints.glob("step_*"):
                 if folder not in kept:  # what is not over there does not count
-                    _remove(folder)
+                    remove(folder)
             faults: tuple[str, ...] = ()
             if checkpoint:
                 faults = self._fetch_newest(state, marked, repair=repair)
             else:
                 for step in marked:
-                    self._note(state.checkpoint(step), there)
+                    note(files, state.checkpoint(step), there)
             place(state.status, status)
         return faults
 
@@ -144,13 +143,13 @@ class ObjectMirror(Mirror):
         marked = state.marked_steps()
         for old in state.checkpoint_steps():
             if old < step and old not in marked:
-                _remove(state.checkpoint(old))
+                remove(state.checkpoint(old))
 
     def release(self, state: StateDir) -> None:
         """Before its status says complete: whoever goes on from it fetches them later."""
         with self._files.locked(state.path):
             for folder in state.checkpoints.glob("step_*"):
-                _remove(folder)
+                remove(folder)
 
     def set_aside(self, folder: Path) -> str:
         """Copied over there, then removed."""
@@ -196,7 +195,7 @@ class ObjectMirror(Mirror):
         for step in reversed(marked):
             folder = state.checkpoint(step)
             if found:  # not fetched, or an older one; over there it is if it is needed
-                _remove(folder)
+                remove(folder)
                 continue
             try:
                 self._files.fetch_marked(self._files.name(folder), folder)
@@ -209,7 +208,7 @@ class ObjectMirror(Mirror):
                 continue
             if repair:
                 fault += f"; set aside as {self._set_aside(folder)}"
-            _remove(folder)
+            remove(folder)
             faults.append(fault)
         return tuple(faults)
 
@@ -231,43 +230,11 @@ class ObjectMirror(Mirror):
         if there:
             self._files.remove_folder(name)
 
-    def _note(self, folder: Path, there: Mapping[str, Stored]) -> None:
-        """The marker of a checkpoint, and whether the files it names are there, in their sizes."""
-        files, marker = self._files, folder / MARKER
-        below = f"{folder.parent.name}/{folder.name}"
-        stored = there[f"{below}/{MARKER}"]
-        here = marker.read_bytes() if marker.exists() else None
-        content = here if agrees(marker, stored) else files.whole(files.name(marker))
-        if content is None:  # removed meanwhile
-            _remove(folder)
-            return
-        if here == content and not (folder / ELSEWHERE).exists():
-            return  # fetched
-        sizes = {name: one.bytes for name, one in there.items()}
-        fault = None
-        try:
-            for name, written in files.named(files.name(folder), content).items():
-                shown = files.shown(files.name(folder / name))
-                size = sizes.get(f"{below}/{name}")
-                if size is None:
-                    fault = f"{shown} is missing"
-                elif size != written.bytes:
-                    fault = f"{shown} has {size} bytes, not the {written.bytes} that were written"
-        except DamagedObjectError as error:
-            fault = str(error)
-        write_json(folder / ELSEWHERE, {"uri": files.shown(files.name(folder)), "fault": fault})
-        place(marker, content, stored.modified)
-
 
 def _marked_steps(there: Iterable[str]) -> list[int]:
     """Steps whose checkpoint bears a marker, ascending, by names that end in `step_N/NAME`."""
     found = (re.search(rf"(?:^|/)step_(\d+)/{re.escape(MARKER)}$", name) for name in there)
     return sorted(int(marker[1]) for marker in found if marker)
-
-
-def _remove(folder: Path) -> None:
-    (folder / MARKER).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _base(state: StateDir) -> str | None:

@@ -65,6 +65,7 @@ def test_what_is_stored_is_what_a_directory_holds(copy, tiny) -> None:
     assert copy("machine").state(config.state_id).marked_steps() == []
 
 
+@pytest.mark.long
 def test_one_machine_goes_on_where_another_left(copy, tiny) -> None:
     """A parent and a child, each update but the last few on a machine of its own."""
     parent = tiny.config(total_steps=4, checkpoint_interval_steps=2)
@@ -87,6 +88,7 @@ def test_one_machine_goes_on_where_another_left(copy, tiny) -> None:
         assert [row["step"] for row in read_rows(far.train_rows)] == [1, 2, 3, 4]
 
 
+@pytest.mark.long
 def test_what_a_machine_did_not_send_does_not_count(copy, tiny) -> None:
     config = tiny.config()
     train(config, tiny.tree)
@@ -147,6 +149,7 @@ def test_rows_are_sent_while_a_state_is_trained(copy, tiny, monkeypatch) -> None
     assert all(seen)
 
 
+@pytest.mark.long
 def test_a_store_that_stays_away_ends_an_attempt_and_the_next_goes_on(
     copy, tiny, s3, monkeypatch
 ) -> None:
@@ -202,7 +205,7 @@ def command(tmp_path, uri, tiny) -> Callable[[str, RunConfig], list[str]]:
     return words
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_anywhere_and_run_elsewhere_equals_uninterrupted(copy, tiny, command, uri) -> None:
     config = tiny.config(total_steps=40, checkpoint_interval_steps=7)
     train(config, tiny.tree)
