@@ -1,5 +1,6 @@
 """Where the disturbed sweep writes: a directory, or an object store with a copy to look at."""
 
+import logging
 import os
 import shutil
 import time
@@ -59,6 +60,8 @@ class Bucket:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+        # It would print a line for each request.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket("chaos", "us-east-1")
         self._server = S3Server()
         self.uri, self.tree = self._server.uri("chaos", "results"), ResultTree(folder)
