@@ -123,6 +123,8 @@ def _death(text: str) -> str:
             "its machine ran out of memory and Ray ended its process; lower micro_batch_size, or "
             "give the worker a larger machine"
         )
+    if "error raised in its creation task" in text:
+        return f"its process could not start: {text.strip().splitlines()[-1].strip()}"
     if "node has died" in text or "node was terminated" in text:
         return "its machine was lost"
     return "its process died"

@@ -34,9 +34,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 import ray
 from ray import cloudpickle, tune
-from ray._private.authentication.authentication_token_setup import (
-    maybe_enable_token_auth_if_token_available,
-)
+from ray.exceptions import AuthenticationError
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
@@ -95,22 +93,28 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
     """Connects to a cluster, or starts Ray on this machine; yields how many states fit at once.
 
     Raises:
-        ClusterError: Not even one state fits.
+        ClusterError: It cannot be entered, or not even one state fits.
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    if address is not None:
-        # Ray shows this machine's token by itself to a cluster that it started or found alone.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    ray.init(
-        address=address or "local",
-        # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
-        include_dashboard=None if address else resources.most_workers > 1,
-        # It starts any program that is asked of it.
-        dashboard_host="127.0.0.1",
-        object_store_memory=None if address else 100 * 1024 * 1024,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        ray.init(
+            address=address or "local",
+            # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
+            include_dashboard=None if address else resources.most_workers > 1,
+            # It starts any program that is asked of it.
+            dashboard_host="127.0.0.1",
+            object_store_memory=None if address else 100 * 1024 * 1024,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, AuthenticationError) as error:
+        if address is None:
+            raise
+        raise ClusterError(
+            f"--address: got {address}, which cannot be entered ({_first_line(error)}); check that "
+            "it runs, and where it asks for a token set RAY_AUTH_MODE=token and give this machine "
+            "the cluster's ~/.ray/auth_token."
+        ) from error
     # Attempts that end with an error are ours to tell, in a sentence and not a stack.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray takes it for itself and would print a stack.
@@ -124,12 +128,16 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
                 for name, amount in worker_resources(resources).items()
             }
             raise ClusterError(
-                f"one state needs {needed} (resources.workers x per worker), but the cluster has "
+                f"resources: one state needs {needed} (resources.workers x per worker), but the cluster has "
                 f"{ {name: available.get(name, 0) for name in needed} }; lower resources."
             )
         yield at_once
     finally:
         ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def run(

@@ -134,7 +134,7 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
             with progress.shown(todo, tree, out):
                 outcome = launch.run(planned, todo, tree, say)
     except launch.ClusterError as error:
-        raise ConfigError([f"resources: {error}"]) from error
+        raise ConfigError([str(error)]) from error
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     for name, reason in {**outcome.failed, **outcome.hindered}.items():

@@ -11,6 +11,7 @@ from cpt.records import ResultTree, StateDir, Status, StatusWord, SweepDir, read
 from cpt.storage import below, cache_of, is_remote
 from sweeps.plan import Plan
 from sweeps.spec import SweepSpec
+from sweeps.words import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +79,21 @@ def check_plan(sweep: SweepDir) -> None:
     tree = ResultTree(sweep.path.resolve().parent.parent)
     try:
         plan = read_json(sweep.plan)
-        for name in (
-            *(planned["state"] for planned in plan["states"]),
-            *(name for trial in plan["trials"] for name in trial["states"]),
-        ):
-            tree.state(name)
-    except KeyError as error:
-        raise ConfigError(
-            [f"{sweep.plan} is no plan: it lacks {error}; run the sweep again."]
-        ) from (error)
-    except (TypeError, ValueError) as error:
-        raise ConfigError([f"{sweep.plan} is no plan: {error}; run the sweep again."]) from error
+        missing = [name for name in ("version", "name", "states", "trials") if name not in plan]
+        if missing:
+            raise ValueError(f"{sweep.plan} is no plan: it has no {listed(missing)}")
+        try:
+            for name in (
+                *(planned["state"] for planned in plan["states"]),
+                *(name for trial in plan["trials"] for name in trial["states"]),
+            ):
+                tree.state(name)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{sweep.plan} is no plan: {error!r}") from error
+        except ValueError as error:
+            raise ValueError(f"{sweep.plan}: {error}") from error
+    except ValueError as error:
+        raise ConfigError([f"{error}; rewarm run SPEC writes it anew."]) from error
 
 
 def find(plan: Plan, tree: ResultTree) -> dict[str, Found]:
