@@ -6,7 +6,10 @@ SPEC ?= specs/quickstart.yaml
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
-.PHONY: quickstart plan test test-long test-fast check format clean
+KILLS ?= 100
+SEED ?= 0
+
+.PHONY: quickstart plan test test-long test-fast chaos check format clean
 
 quickstart: .venv/sweep ## the main job: pre-train, sweep, report
 	$(BIN)/rewarm run specs/quickstart.yaml
@@ -22,6 +25,9 @@ test-long: .venv/dev ## the long ones: the hub when it changes, breaks and is go
 
 test-fast: .venv/dev ## without Ray, browser and slow tests
 	$(BIN)/python -m pytest -m "not slow and not long and not ray and not browser"
+
+chaos: .venv/dev ## KILLS disturbances of a sweep, drawn from SEED, and what became of it
+	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
 
 check: .venv/dev ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -257,7 +257,8 @@ def evaluate(
 
 def _prepared(spec: SweepSpec, say: Callable[[str], None]) -> Plan:
     with extra("train"):
-        from sweeps.prepare import prepare
+        from sweeps.prepare import check, prepare
+    check(spec)
     return prepare(spec, tree_of(spec), say)
 
 

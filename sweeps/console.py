@@ -9,8 +9,9 @@ from rich.console import Console
 from cpt.leaving import EXIT_INTERRUPTED
 from cpt.parsing import ConfigError
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Names and reasons are shown as they are: `[x]` is no markup, `:x:` no emoji.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class Exit(enum.IntEnum):

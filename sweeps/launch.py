@@ -34,6 +34,10 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 import ray
 from ray import cloudpickle, tune
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 
@@ -55,6 +59,12 @@ from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
 from sweeps.stopping import AshaStopping, NoStopping
 from sweeps.worker import train_state, trainable
+
+# Tune would send the driver's cloud keys to every process it starts, and Ray writes down in its log
+# what it is sent. A node has keys of its own, and this machine's processes its environment.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+)
 
 
 class ClusterError(RuntimeError):
@@ -88,6 +98,9 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
         ClusterError: Not even one state fits.
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    if address is not None:
+        # Ray shows this machine's token by itself to a cluster that it started or found alone.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     ray.init(
         address=address or "local",
         # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.

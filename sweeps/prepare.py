@@ -44,8 +44,8 @@ def prepare(spec: SweepSpec, tree: ResultTree, say: Callable[[str], None]) -> Pl
     """
     _check_reachable(spec, tree)
     taken = None if spec.checkpoint is None else take(spec.checkpoint, tree, say)
-    rehearse(spec, taken)
-    _check_files(spec)
+    if taken is not None:
+        rehearse(spec, taken)
     shelf = library(tree)
     with Digests(shelf.workplace / ".digests.json") as digests:
         tokenizer = _tokenizer(spec, tree, digests, say)
@@ -107,8 +107,18 @@ def _check_reachable(spec: SweepSpec, tree: ResultTree) -> None:
         raise ConfigError([f"{field}: {error}"]) from error
 
 
+def check(spec: SweepSpec) -> None:
+    """Refuses what no packing could make right, before anything is written.
+
+    Raises:
+        ConfigError: Schedules, stopping or sequences do not fit, or a file of data is not there.
+    """
+    if spec.checkpoint is None:
+        rehearse(spec)
+    _check_files(spec)
+
+
 def _check_files(spec: SweepSpec) -> None:
-    """Before the first data set is packed: the last may not be there."""
     faults: list[str] = []
     for name in spec.stage_datasets:
         for part, source in spec.datasets[name].sources.items():

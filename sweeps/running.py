@@ -40,7 +40,8 @@ def run_sweep(spec: SweepSpec, submitted: str, address: str | None, *, retry_fai
     # What a scheduler sends before it takes the machine away.
     signal.signal(signal.SIGTERM, _interrupt)
     with extra("train"):
-        from sweeps.prepare import prepare, write_plan
+        from sweeps.prepare import check, prepare, write_plan
+    check(spec)
     status = None
     tree = tree_of(spec)
     sweep = tree.sweep(spec.name)

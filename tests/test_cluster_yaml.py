@@ -38,3 +38,8 @@ def test_every_worker_watches_for_its_notice_and_the_head_does_not(cluster: dict
     assert "; nohup python -m sweeps.spotwatch --address $RAY_HEAD_IP:6379 >> " in watch
     assert watch.endswith("2>&1 < /dev/null &")
     assert not any("spotwatch" in command for command in cluster["head_start_ray_commands"])
+
+
+def test_every_node_asks_for_the_same_token(cluster: dict) -> None:
+    assert "--env RAY_AUTH_MODE=token" in cluster["docker"]["run_options"]
+    assert cluster["file_mounts"]["/home/ray/.ray/auth_token"] == "~/.ray/auth_token"

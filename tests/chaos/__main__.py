@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.chaos.experiment import Settings, experiment
 from tests.chaos.figures import Figures
 from tests.chaos.schedule import WITH_NOTICE
+from tests.chaos.storage import KINDS
 
 
 def main() -> int:
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=2, help="of one CPU each")
     parser.add_argument("--pauses", type=float, nargs=2, default=(6.0, 10.0), help="seconds")
     parser.add_argument("--drain-seconds", type=float, default=8.0)
+    parser.add_argument("--storage", choices=sorted(KINDS), default="directory")
     parser.add_argument("--folder", type=Path, help="new; default: a temporary one, which is kept")
     parser.add_argument("--undisturbed", type=Path, help="folder of an earlier experiment")
     given = parser.parse_args()
@@ -40,6 +42,7 @@ def main() -> int:
         nodes=given.nodes,
         pauses=tuple(given.pauses),
         drain_seconds=given.drain_seconds,
+        storage=given.storage,
     )
     base = given.folder or Path(tempfile.mkdtemp(prefix="rewarm-chaos-"))
     folder = base / time.strftime("%Y%m%d-%H%M%S")

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from cpt.records import ResultTree
 from tests.chaos.driver import DONE, INTERRUPTED, Driver
 from tests.chaos.figures import Disturbance
 from tests.chaos.local_cluster import LocalCluster
 from tests.chaos.observation import rows_written, unfinished
 from tests.chaos.processes import command, is_alive
-from tests.chaos.schedule import Kind, Planned
+from tests.chaos.schedule import OF_THE_DRIVER, Kind, Planned
+from tests.chaos.storage import Storage
 
 LOOK_SECONDS = 0.1
 LEAVING_SECONDS = 120.0
 """For a driver to end after SIGTERM."""
-STUCK_SECONDS = 180.0
+STUCK_SECONDS = 300.0
 """Without one row written, the sweep does not go on any more."""
 
 Choice = TypeVar("Choice")
@@ -34,7 +34,7 @@ class Disturbing:
     Args:
         driver: Runs it; started here, and again whenever it ended before its end.
         cluster: What it runs on.
-        tree: What it writes.
+        storage: Where it writes.
         drain_seconds: From the notice to the end of a node.
         say: Told of each disturbance.
 
@@ -44,7 +44,7 @@ class Disturbing:
 
     driver: Driver
     cluster: LocalCluster
-    tree: ResultTree
+    storage: Storage
     drain_seconds: float
     say: Callable[[str], None]
     done: list[Disturbance] = field(default_factory=list)
@@ -71,10 +71,10 @@ class Disturbing:
         """Whether the disturbance is due; False: the sweep has ended."""
         last = self.done[-1] if self.done else None
         due = time.monotonic() if last is None else self._began + last.at + planned.pause
-        rows = rows_written(self.tree)
+        rows = self._count_rows()
         while self._goes_on():
             trains = bool(self.cluster.nodes_that_train())
-            has_got_on = rows_written(self.tree) > rows
+            has_got_on = self._count_rows() > rows
             if time.monotonic() >= due and trains and (has_got_on or planned.may_be_early):
                 return True
             time.sleep(LOOK_SECONDS)
@@ -92,15 +92,18 @@ class Disturbing:
         if ending != INTERRUPTED and not was_killed:
             raise StuckError(f"the command ended with status {ending}; see its log")
         self.driver.type_command()
-        self._since = time.monotonic()
         return True
 
     def _check_progress(self) -> None:
-        rows, now = rows_written(self.tree), time.monotonic()
+        rows, now = self._count_rows(), time.monotonic()
         if rows != self._rows:
             self._rows, self._since = rows, now
         if now - self._since > STUCK_SECONDS:
             raise StuckError(f"no row was written for {STUCK_SECONDS:.0f} s")
+
+    def _count_rows(self) -> int:
+        self.storage.look()
+        return rows_written(self.storage.tree)
 
     def _disturb(self, planned: Planned) -> None:
         node = _chosen(self.cluster.nodes_that_train(), planned.choice)
@@ -115,7 +118,7 @@ class Disturbing:
             kind=planned.kind,
             at=round(time.monotonic() - self._began, 2),
             victim=_victim(planned.kind, node, process, self.driver),
-            running=unfinished(self.tree),
+            running=unfinished(self.storage.tree),
         )
         self.done.append(doing)
         began = time.monotonic()
@@ -156,7 +159,7 @@ def _chosen(among: list[Choice], choice: float) -> Choice | None:
 
 
 def _victim(kind: Kind, node: Any, process: Any, driver: Driver) -> str:
-    if kind in (Kind.KILL_DRIVER, Kind.TERMINATE_DRIVER):
+    if kind in OF_THE_DRIVER:
         return f"process {driver.pid}"
     if kind in (Kind.KILL_NODE, Kind.DRAIN_NODE):
         return f"node {node.node_id[:8]}"

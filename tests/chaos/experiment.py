@@ -14,7 +14,8 @@ from tests.chaos.figures import Figures, by_kind, faults_of, seconds_between, st
 from tests.chaos.local_cluster import LocalCluster
 from tests.chaos.observation import planned_states, unfinished
 from tests.chaos.processes import adopt_orphans
-from tests.chaos.schedule import disturbances
+from tests.chaos.schedule import OF_THE_DRIVER, disturbances
+from tests.chaos.storage import KINDS
 from tests.chaos.tiny_sweep import NAME, TinySweep
 
 
@@ -32,6 +33,8 @@ class Settings:
         nodes: Of the cluster, beside its head.
         pauses: Shortest and longest time between two disturbances, seconds.
         drain_seconds: From the notice to the end of a drained node.
+        storage: `directory`, or `s3` for a server of this process; that of the undisturbed run is
+            always a directory.
     """
 
     kills: int
@@ -43,6 +46,7 @@ class Settings:
     nodes: int = 2
     pauses: tuple[float, float] = (6.0, 10.0)
     drain_seconds: float = 8.0
+    storage: str = "directory"
 
 
 def experiment(
@@ -65,20 +69,22 @@ def experiment(
         seeds=settings.seeds,
     )
     folder.mkdir(parents=True)
-    tree = ResultTree(folder / "disturbed")
+    storage = KINDS[settings.storage](folder / "disturbed")
+    tree = storage.tree
     faults, found_leaks = [], []
-    cluster = LocalCluster(settings.nodes)
+    cluster = LocalCluster(settings.nodes, folder / "disks")
     try:
         reference, seconds = _undisturbed(sweep, cluster, undisturbed or folder, say)
-        spec = sweep.write(folder / "spec-disturbed", str(tree.storage))
+        spec = sweep.write(folder / "spec-disturbed", storage.uri)
         driver = Driver(spec, cluster.address, folder / "disturbed.log")
-        one = Disturbing(driver, cluster, tree, settings.drain_seconds, say)
+        one = Disturbing(driver, cluster, storage, settings.drain_seconds, say)
         began = time.monotonic()
         try:
             one.run(disturbances(settings.kills, settings.seed, settings.pauses))
         except StuckError as error:
             faults.append(str(error))
         took = time.monotonic() - began
+        storage.fetch()
         done = one.done
         say(f"disturbed {len(done)} times, {took:.0f} s; looking for what is left")
         if not faults:
@@ -86,7 +92,11 @@ def experiment(
             found_leaks += leaks.files_left(tree, reference, NAME)
     finally:
         cluster.shut_down()
+        storage.close()
     found_leaks += leaks.processes_left()
+    asked = sum(one.kind in OF_THE_DRIVER for one in done)
+    if driver.starts > 1 + asked:
+        faults.append(f"the command ended by itself {driver.starts - 1 - asked} times: see its log")
     if len(done) < settings.kills:
         faults.append(f"only {len(done)} disturbances of {settings.kills}; give more --steps")
     labels = planned_states(reference, NAME)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.chaos.processes import descendants, kill_all, training
 
@@ -20,13 +21,18 @@ class LocalCluster:
 
     Args:
         nodes: How many, beside the head.
+        disks: A folder in which each machine has one of its own for its copies of an object store;
+            it is lost with the machine.
     """
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, disks: Path) -> None:
+        self._disks, self._added = disks, 0
+        self._disk_of: dict[str, Path] = {}
         # Short, for the paths of sockets are; set before Ray is imported, here and in the driver.
         self._folder = Path(tempfile.mkdtemp(prefix="rw-", dir="/tmp"))
         os.environ["RAY_TMPDIR"] = str(self._folder)
         os.environ.pop("RAY_ADDRESS", None)
+        os.environ["REWARM_CACHE"] = str(disks / "driver")
         from ray._common.network_utils import find_free_port
         from ray.cluster_utils import Cluster
 
@@ -68,7 +74,12 @@ class LocalCluster:
 
     def add_node(self) -> None:
         """A fresh machine comes."""
-        self._cluster.add_node(num_cpus=1)
+        self._added += 1
+        disk = self._disks / f"node-{self._added}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REWARM_CACHE", str(disk))
+            node = self._cluster.add_node(num_cpus=1)
+        self._disk_of[node.node_id] = disk
 
     def kill(self, node: Any) -> None:
         """The machine is gone, with all its processes at once."""
@@ -78,6 +89,7 @@ class LocalCluster:
             doomed.insert(0, psutil.Process(raylet))
         kill_all(doomed)
         self._cluster.remove_node(node, allow_graceful=False)
+        shutil.rmtree(self._disk_of[node.node_id], ignore_errors=True)
 
     def drain(self, node: Any, seconds: float) -> None:
         """Notice that the machine will be taken away, as `ray drain-node` gives it."""

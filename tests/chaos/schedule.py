@@ -24,6 +24,9 @@ class Kind(enum.StrEnum):
 WITH_NOTICE = frozenset({Kind.TERMINATE_TRAINING, Kind.DRAIN_NODE, Kind.TERMINATE_DRIVER})
 """After these a state may save before it goes."""
 
+OF_THE_DRIVER = frozenset({Kind.KILL_DRIVER, Kind.TERMINATE_DRIVER})
+"""After these a person types the command again; after all others the run goes on by itself."""
+
 DECK = (
     *[Kind.KILL_TRAINING] * 4,
     *[Kind.KILL_NODE] * 2,

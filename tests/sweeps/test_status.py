@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ from rich.console import Console
 
 from cpt.checkpoint_marker import Marker
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json, write_json
+from cpt.records import (
+    ResultTree,
+    Status,
+    StatusWord,
+    SweepDir,
+    read_json,
+    write_json,
+    write_sealed,
+)
 from sweeps import show
 from sweeps.cost import Tariff, costs
 from sweeps.declared import declared_plan
@@ -18,6 +27,7 @@ from sweeps.ownership import owned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.spec import SweepSpec
+from tests.cpt.damage import OF_A_FILE
 
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -246,3 +256,22 @@ def test_a_plan_tells_which_field_keeps_a_finished_state_from_serving(tmp_path: 
         line.endswith("but for evaluation.interval_steps: wanted 50, finished with 100")
         for line in told
     ), told
+
+
+# A damaged plan.
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_damaged_plan_is_told_in_a_sentence(tmp_path: Path, seed: int):
+    world = World(tmp_path)
+    write_sealed(world.sweep.plan, read_json(world.sweep.plan))
+    assert show.plan_fault(world.sweep) is None
+    damage = [one for one in OF_A_FILE if one.__name__ != "delete"][seed % 4]
+    damage(world.sweep.plan, random.Random(seed))
+    assert str(world.sweep.plan) in (show.plan_fault(world.sweep) or "")
+
+
+def test_a_plan_of_another_shape_is_told_in_a_sentence(tmp_path: Path):
+    world = World(tmp_path)
+    write_json(world.sweep.plan, {"version": 2})
+    assert "is no plan: it has no name, states and trials" in (show.plan_fault(world.sweep) or "")

@@ -7,7 +7,9 @@ import pytest
 from analysis.load import load_sweep
 from analysis.measures import trial_table
 from analysis.report import write_report
+from cpt.checkpoint_marker import ROW_FILES, Marker
 from cpt.records import ResultTree
+from cpt.seals import GrowingDigest
 
 DAMAGES = {
     "config.json cut off": ("config.json", lambda text: text[: len(text) // 2]),
@@ -95,3 +97,44 @@ def test_a_damaged_first_stage_costs_the_measures_that_need_it(three_stages):
     assert trials.loc["center", ["forgetting", "adaptation"]].isna().all()
     assert trials["forgetting"].notna().sum() == len(trials) - 1
     write_report(three_stages)
+
+
+def marked(tree, state):
+    """The marker that a training leaves, over the rows as they stand."""
+    folder = ResultTree(tree.storage).state(state)
+    status = folder.read_status()
+    folder.checkpoint(status.step).mkdir(parents=True)
+    folder.mark_checkpoint(
+        Marker(
+            state=state,
+            step=status.step,
+            elapsed_seconds=1.0,
+            torch="2",
+            world_size=1,
+            files={},
+            rows={name: GrowingDigest(folder.path / name).now() for name in ROW_FILES},
+        )
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("2.3", "2.8"), "eval.jsonl has other bytes than were written"),
+        (lambda text: text[:-5], "bytes, not the"),
+        (lambda text: text.replace('{"step"', '{step"', 1), "bytes, not the"),
+        (lambda text: text + text, "bytes, not the"),
+    ],
+    ids=["a digit", "the end", "a line that is no row", "rows that nobody wrote"],
+)
+def test_rows_of_a_complete_state_are_those_that_were_written(pair, change, told):
+    marked(pair, "bad")
+    marked(pair, "good")
+    damage(pair, "bad", "eval.jsonl", change)
+    sweep_dir = write(pair)
+    trials = trial_table(load_sweep(sweep_dir)).set_index("trial")
+    assert trials["status"].to_dict() == {"good": "complete", "bad": "pending"}
+    assert trials.loc["bad", "reason"].startswith("damaged: states/bad/eval.jsonl has ")
+    assert told in trials.loc["bad", "reason"]
+    assert "damaged: states/bad/eval.jsonl has " in write_report(sweep_dir).read_text("utf-8")
