@@ -22,12 +22,15 @@ PASSING = re.compile(
 """Refused and missing things stay so: NO_SUCH_BUCKET, ACCESS_DENIED, HTTP status 403 ..."""
 
 
-def _passes(error: BaseException) -> bool:
+def passes(error: BaseException | None) -> bool:
+    """Whether a failure, or what a sentence was made of, may be gone the next time."""
+    if isinstance(error, StoreError):
+        error = error.__cause__
     return isinstance(error, OSError) and error.errno is None and bool(PASSING.search(str(error)))
 
 
 patiently = Retrying(
-    retry=retry_if_exception(_passes),
+    retry=retry_if_exception(passes),
     stop=stop_after_attempt(3),
     wait=wait_random_exponential(max=8),
     reraise=True,

@@ -140,14 +140,17 @@ def status(
     whole: Annotated[bool, typer.Option("--all", help="List every state.")] = False,
 ) -> None:
     """Show what is complete, running, interrupted, stopped, failed or damaged; what is left."""
-    found = sweep_at(target)
+    with extra("train"):  # for what lies on object storage
+        found = sweep_at(target)
     out.print(show.status(found.tree, found.sweep, whole=whole))
 
 
 @app.command()
 def report(target: SpecOrDir) -> None:
     """Write report.html and trials.csv, also while the sweep runs."""
-    write_report(sweep_at(target))
+    with extra("train"):
+        found = sweep_at(target)
+    write_report(found)
 
 
 @app.command()
@@ -221,7 +224,8 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
 ) -> None:
     """Score complete states on downstream tasks; the report shows the scores."""
-    found = target_of(target)
+    with extra("train"):
+        found = target_of(target)
     states = states_to_score(found.sweep) if isinstance(found, SweepTarget) else [found.state]
     if not states:
         raise ConfigError([f"{target} has no complete state yet; only those can be scored."])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cpt.mirror import Mirror
 from cpt.records import ResultTree, Status, StatusWord
 from sweeps.failures import Failure, Kind
+from sweeps.following import patiently
 from sweeps.plan import Plan
 from sweeps.words import counted
 
@@ -90,7 +91,7 @@ class Attempts:
         return now
 
     def _one_more_death(self, state: str) -> _Deaths:
-        Mirror.of(self.tree).fetch_states([state])
+        patiently(Mirror.of(self.tree).fetch_states, [state])
         newest = max(self.tree.state(state).marked_steps(), default=-1)
         before = self._deaths.get(state, _Deaths())
         number = before.number + 1 if newest <= before.checkpoint else 1
@@ -99,7 +100,8 @@ class Attempts:
 
     def _give_up(self, state: str, reason: str) -> None:
         mirror, place = Mirror.of(self.tree), self.tree.state(state)
-        mirror.fetch_states([state])
+        patiently(mirror.fetch_states, [state])
         before = place.read_status()
         step = before.step if before else 0
-        mirror.write_status(place, Status(status=StatusWord.FAILED, step=step, reason=reason))
+        failed = Status(status=StatusWord.FAILED, step=step, reason=reason)
+        patiently(mirror.write_status, place, failed)

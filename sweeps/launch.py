@@ -48,7 +48,7 @@ from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
 from sweeps.failures import deaths_of_all_kinds, failure
-from sweeps.following import followed
+from sweeps.following import followed, patiently
 from sweeps.leaving import tell_to_leave
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
@@ -276,7 +276,7 @@ def _outcome(
     plan: Plan, todo: Agenda, tree: ResultTree, attempts: Attempts, *, left: bool
 ) -> Outcome:
     names = [task.state.id for task in todo.todo]
-    Mirror.of(tree).fetch_states(names)
+    patiently(Mirror.of(tree).fetch_states, names)
     statuses = {name: tree.state(name).read_status() for name in names}
     settled = settled_states(plan, statuses)
     outcome = Outcome(hindered=attempts.surroundings, damaged=attempts.damaged, left=left)

@@ -17,6 +17,7 @@ from cpt.mirror import Mirror
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, write_sealed
 from sweeps.answers import Answers
+from sweeps.following import patiently
 from sweeps.stopping import AshaStopping, Place, reason
 
 
@@ -120,8 +121,8 @@ class CohortScheduler(NoPreference):
         """Writes what became of a state, and what it is where it was ended before it began."""
         config = parse(RunConfig, json.loads(run))
         mirror, place = Mirror.of(self._tree), self._tree.state(config.state_id)
-        mirror.fetch_states([config.state_id])
+        patiently(mirror.fetch_states, [config.state_id])
         if not place.config.exists():
             write_sealed(place.config, config.model_dump(mode="json"))
-            mirror.send(place.config)
-        mirror.write_status(place, status)
+            patiently(mirror.send, place.config)
+        patiently(mirror.write_status, place, status)

@@ -14,6 +14,7 @@ from sweeps.agenda import Task
 from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, share
 from sweeps.cohorts import Compared
+from sweeps.following import patiently
 from sweeps.spec import Resources
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -97,7 +98,7 @@ class StateSearcher(Searcher):
     ) -> None:
         """Frees what comes after a finished state; gives up what comes after any other."""
         task = self._running.pop(trial_id).task
-        Mirror.of(self._tree).fetch_states([task.state.id])
+        patiently(Mirror.of(self._tree).fetch_states, [task.state.id])
         status = self._tree.state(task.state.id).read_status()
         if status is not None and status.status is StatusWord.COMPLETE:
             self._missing.discard(task.state.id)

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from tenacity import stop_after_attempt, wait_fixed
 from typer.testing import CliRunner, Result
 
+from cpt import retries
+from cpt.mirror import Mirror
 from cpt.object_store import ObjectStore
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, Status, StatusWord, read_json
+from cpt.token_store import StoreError
 from cpt.train import train
+from sweeps import following
 from sweeps.__main__ import app
 from sweeps.prepare import prepare, write_plan
 from sweeps.store import tree_of
@@ -103,6 +108,19 @@ def test_what_changed_there_is_seen(uri, near) -> None:
     assert state.marked_steps() == []
     shown = " ".join(rewarm("status", inside(uri, "sweeps/tiny")).stdout.split())
     assert "1 complete, 1 damaged" in shown
+
+
+@pytest.mark.long
+def test_a_driver_waits_out_what_passes_and_nothing_else(s3, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(retries.patiently, "stop", stop_after_attempt(1))
+    monkeypatch.setattr(following.patiently, "wait", wait_fixed(0))
+    tree = ResultTree(tmp_path / "here", remote=s3.uri("bucket", "some/results"))
+    s3.failures = 14  # pyarrow's client gives up after eleven
+    following.patiently(Mirror.of(tree).fetch_states, ["a"])
+    assert s3.failures == 0
+    nowhere = ResultTree(tmp_path / "nowhere", remote=s3.uri("nowhere", "results"))
+    with pytest.raises(StoreError, match="NO_SUCH_BUCKET"):
+        following.patiently(Mirror.of(nowhere).fetch_states, ["a"])
 
 
 @pytest.mark.parametrize(
