@@ -4,15 +4,11 @@ A training that raises would raise again: it has failed by itself. A process tha
 that was taken away, a disk that was full, a store that did not answer say nothing of the state.
 """
 
-import contextlib
 import enum
 import errno
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch.distributed as dist
-from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
@@ -128,28 +124,6 @@ def _death(text: str) -> str:
     if "node has died" in text or "node was terminated" in text:
         return "its machine was lost"
     return "its process died"
-
-
-@contextlib.contextmanager
-def deaths_of_all_kinds() -> Iterator[None]:
-    """Lets Tune take every way in which Ray ends a process for the death of one.
-
-    Tune 2.60 takes a process that Ray's memory monitor ended for a bug of its own, and stops the
-    whole experiment.
-    """
-    manager: Any = RayActorManager
-    known = manager._actor_task_failed
-
-    def failed(self: Any, *, exception: Exception, **named: Any) -> None:
-        if not isinstance(exception, RayTaskError | RayActorError):
-            exception = RayActorError(error_msg=str(exception))
-        known(self, exception=exception, **named)
-
-    manager._actor_task_failed = failed
-    try:
-        yield
-    finally:
-        manager._actor_task_failed = known
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

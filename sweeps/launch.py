@@ -47,9 +47,10 @@ from sweeps.answers import Answers
 from sweeps.attempts import Attempts
 from sweeps.capacity import capacity, worker_resources
 from sweeps.cohorts import Compared, cohorts
-from sweeps.failures import deaths_of_all_kinds, failure
+from sweeps.failures import failure
 from sweeps.following import followed, patiently
 from sweeps.leaving import tell_to_leave
+from sweeps.manners import apart, deaths_of_all_kinds, quiet_about_deaths
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
 from sweeps.scheduler import CohortScheduler, NoPreference
@@ -97,16 +98,17 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(
-            address=address or "local",
-            # Ray Train's placement-group cleaner asks the State API, which the dashboard serves.
-            include_dashboard=None if address else resources.most_workers > 1,
-            # It starts any program that is asked of it.
-            dashboard_host="127.0.0.1",
-            object_store_memory=None if address else 100 * 1024 * 1024,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with apart():
+            ray.init(
+                address=address or "local",
+                # Ray Train's placement-group cleaner asks the State API; the dashboard serves it.
+                include_dashboard=None if address else resources.most_workers > 1,
+                # It starts any program that is asked of it.
+                dashboard_host="127.0.0.1",
+                object_store_memory=None if address else 100 * 1024 * 1024,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, AuthenticationError) as error:
         if address is None:
             raise
@@ -127,9 +129,10 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
                 name: amount * resources.least_workers
                 for name, amount in worker_resources(resources).items()
             }
+            there = {name: available.get(name, 0) for name in needed}
             raise ClusterError(
-                f"resources: one state needs {needed} (resources.workers x per worker), but the cluster has "
-                f"{ {name: available.get(name, 0) for name in needed} }; lower resources."
+                f"resources: one state needs {needed} (resources.workers x per worker), but the "
+                f"cluster has {there}; lower resources."
             )
         yield at_once
     finally:
@@ -197,6 +200,7 @@ def run(
         with (
             _leaving(leave, scratch.name, say),
             deaths_of_all_kinds(),
+            quiet_about_deaths(),
             followed(tree, lambda: searcher.running),
         ):
             tuner.fit()

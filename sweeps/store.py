@@ -91,7 +91,7 @@ def check_plan(sweep: SweepDir) -> None:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{sweep.plan} is no plan: {error!r}") from error
         except ValueError as error:
-            raise ValueError(f"{sweep.plan}: {error}") from error
+            raise ValueError(f"{sweep.plan} is no plan: {error}") from error
     except ValueError as error:
         raise ConfigError([f"{error}; rewarm run SPEC writes it anew."]) from error
 

@@ -70,7 +70,7 @@ def test_a_plan_that_names_a_state_outside_is_refused(rewarm, folder, started, c
     assert (refused.returncode, refused.stdout) == (REFUSED, "")
     assert refused.stderr == (
         f"refused: {started}/plan.json is no plan: got '{OUTSIDE}'; must be the name of a folder, "
-        "not a path to another place; run the sweep again.\n"
+        "not a path to another place; rewarm run SPEC writes it anew.\n"
     )
     assert files(folder) == before
 

@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweeps.__main__ import main
+from sweeps.console import out
 
 REPOSITORY = Path(__file__).parents[2]
 PLANNED, REFUSED = 0, 2
@@ -621,7 +622,7 @@ def test_a_refusal_takes_less_than_two_seconds_from_start_to_end(folder, content
 
 @pytest.mark.parametrize("name", ["[/red]", "[link=http://example]x[/link]", ":smile:"])
 def test_a_name_is_shown_as_it_is(folder, monkeypatch, name):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(out, "width", 200)
     content = yaml.safe_load(VALID)
     content["datasets"][name] = content["datasets"].pop("code")
     content["downstream"]["dataset"] = name

@@ -293,9 +293,11 @@ def test_states_go_on_whose_process_dies_or_is_asked_to_leave(rewarm, sweep, sta
     asked = len(read_rows(rows))
     while len(read_rows(rows)) < asked + 150:
         time.sleep(0.05)
-    running.process.send_signal(signal.SIGTERM)
+    # To its whole process group, as `timeout` and schedulers do.
+    os.killpg(running.process.pid, signal.SIGTERM)
     status, out, said = running.finish()
     assert (status, said) == (INTERRUPTED, GO_ON)
+    assert "A worker died" not in out
     assert "interrupted pre-training on old: its process died; goes on from step " in out
     assert re.search(r"saved at step \d+ and left: SIGTERM; goes on from step ", out)
     assert re.search(r"saved at step \d+ and left: the run was asked to leave by SIGTERM", out)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cpt.checkpoint_marker import Marker
-from cpt.parsing import parse
+from cpt.parsing import ConfigError, parse
 from cpt.records import (
     ResultTree,
     Status,
@@ -27,6 +27,7 @@ from sweeps.ownership import owned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.spec import SweepSpec
+from sweeps.store import check_plan
 from tests.cpt.damage import OF_A_FILE
 
 CONTENT: dict[str, Any] = {
@@ -265,13 +266,15 @@ def test_a_plan_tells_which_field_keeps_a_finished_state_from_serving(tmp_path: 
 def test_a_damaged_plan_is_told_in_a_sentence(tmp_path: Path, seed: int):
     world = World(tmp_path)
     write_sealed(world.sweep.plan, read_json(world.sweep.plan))
-    assert show.plan_fault(world.sweep) is None
+    check_plan(world.sweep)
     damage = [one for one in OF_A_FILE if one.__name__ != "delete"][seed % 4]
     damage(world.sweep.plan, random.Random(seed))
-    assert str(world.sweep.plan) in (show.plan_fault(world.sweep) or "")
+    with pytest.raises(ConfigError, match=r"plan\.json .*; rewarm run SPEC writes it anew"):
+        check_plan(world.sweep)
 
 
 def test_a_plan_of_another_shape_is_told_in_a_sentence(tmp_path: Path):
     world = World(tmp_path)
     write_json(world.sweep.plan, {"version": 2})
-    assert "is no plan: it has no name, states and trials" in (show.plan_fault(world.sweep) or "")
+    with pytest.raises(ConfigError, match="is no plan: it has no name, states and trials"):
+        check_plan(world.sweep)
