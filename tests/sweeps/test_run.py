@@ -39,6 +39,12 @@ LONG = {
         for name in ("old", "new")
     },
     "checkpoint_interval_steps": 100,
+    "evaluation": {
+        "interval_steps": 100,
+        "final_window_steps": 2,
+        "final_window_interval_steps": 1,
+        "tokens_per_dataset": 64,
+    },
 }
 """With a budget of 64 tokens a step, long enough to be interrupted."""
 
