@@ -10,6 +10,7 @@ damaged the files are set aside, and what is whole of them goes on.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from cpt import checkpoint
@@ -33,6 +34,8 @@ def recover(state: StateDir, team: Workers, before: Sequence[str] = ()) -> str:
         What was damaged, where it is now and where the state goes on, in one sentence; empty where
         nothing was. On rank 0; elsewhere a part of it.
     """
+    if team.is_first:
+        _remove_half_written(state)
     told = [*before, *_status_set_aside(state)] if team.is_first else []
     rows_are_whole = True
     while (step := team.gather(_newest(state) if team.is_first else None)[0]) is not None:
@@ -69,6 +72,13 @@ def is_complete(state: StateDir, end_step: int) -> bool:
         and status.step == end_step
         and state.completion_fault(end_step) is None
     )
+
+
+def _remove_half_written(state: StateDir) -> None:
+    """What a kill left of a file that was about to be replaced; see `cpt.records.write_bytes`."""
+    for path in state.path.glob(".*.*"):
+        if re.fullmatch(r"\..+\.\d+", path.name):
+            path.unlink(missing_ok=True)
 
 
 def _status_set_aside(state: StateDir) -> Iterator[str]:

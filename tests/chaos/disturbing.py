@@ -142,8 +142,14 @@ class Disturbing:
                 self.cluster.kill(node)
                 self.cluster.add_node()
             case Kind.KILL_DRIVER:
+                trainings = [
+                    one for node in self.cluster.nodes for one in self.cluster.training_on(node)
+                ]
                 self.driver.send(signal.SIGKILL)
                 doing.exit_status = self.driver.wait(LEAVING_SECONDS)
+                # Ray ends them a moment later; what they still write they lose by this too.
+                _wait_for_the_end_of(trainings)
+                doing.running = unfinished(self.storage.tree)
             case Kind.TERMINATE_DRIVER:
                 self.driver.send(signal.SIGTERM)
                 doing.exit_status = self.driver.wait(LEAVING_SECONDS)
@@ -152,6 +158,12 @@ class Disturbing:
                         f"disturbance {doing.number}, {doing.kind}: the command ended with "
                         f"{doing.exit_status}, not {INTERRUPTED}, within {LEAVING_SECONDS:.0f} s"
                     )
+
+
+def _wait_for_the_end_of(processes: Iterable[Any]) -> None:
+    until = time.monotonic() + LEAVING_SECONDS
+    while any(map(is_alive, processes)) and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
 
 
 def _chosen(among: list[Choice], choice: float) -> Choice | None:

@@ -72,6 +72,14 @@ def test_left_after_every_update_equals_undisturbed(tiny) -> None:
     assert read_of(state) == read_of(straight.state(config.state_id))
 
 
+def test_what_a_kill_left_of_a_status_is_removed(tiny) -> None:
+    config = tiny.config()
+    state = write_config(tiny.tree, config)
+    (state.path / ".status.json.4567").write_text('{"status": "runn')
+    train(config, tiny.tree)
+    assert [path.name for path in state.path.glob(".*")] == []
+
+
 def test_a_state_asked_in_its_last_update_is_complete(tiny) -> None:
     config = tiny.config(total_steps=1)
     leave = Leave()
