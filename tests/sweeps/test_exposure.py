@@ -138,6 +138,7 @@ print(ray.get(ray.remote(lambda: 6 * 7).remote()))
 """
 
 
+@pytest.mark.long
 def test_who_has_no_token_is_refused_by_ray_and_its_dashboard(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)}
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"):

@@ -245,6 +245,7 @@ def test_a_trial_that_diverges_fails_alone_and_is_tried_again_on_request(rewarm,
     assert third.stderr == first.stderr
 
 
+@pytest.mark.long
 def test_what_descends_from_a_failure_is_not_tried(rewarm, sweep, tree, content):
     content["upstream"]["schedule"]["max_lr"] = 1e30
     found = rewarm("run", sweep(baselines=["downstream_only"]))
@@ -383,6 +384,7 @@ def test_what_a_disk_or_a_store_did_is_no_failure_of_the_state(error, kind, reas
     assert reason in found.reason
 
 
+@pytest.mark.long
 def test_a_damaged_beginning_is_trained_anew_and_what_starts_from_it_with_it(
     rewarm, sweep, tree, content
 ):
@@ -431,6 +433,7 @@ def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(
     assert not (tree.sweep("tiny").path / "ray").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
 def test_a_signal_ends_a_run_soon_and_leaves_no_process(sweep, start, tree, content, sent):
     content["upstream"]["token_budget"] = 64 * 1_000_000
@@ -470,6 +473,7 @@ def test_a_sweep_has_one_driver_and_one_that_lost_it_stops(rewarm, sweep, start,
     assert [path.name for path in tree.sweep("tiny").ray.iterdir()] == ["of-the-other"]
 
 
+@pytest.mark.long
 def test_groups_of_two_workers_train_a_state_and_end_another(
     rewarm, sweep, tree, folder, content, monkeypatch
 ):
