@@ -127,14 +127,24 @@ class Disturbing:
         where = ", ".join(f"{one.state} {one.step}/{one.checkpoint}" for one in doing.running)
         self.say(f"{doing.at:7.1f} s  {doing.number:3d} {doing.kind}: {doing.victim}; {where}")
 
+    def _take_what_was_still_written(self, doing: Disturbance, trainings: Iterable[Any]) -> None:
+        """They end a moment later; what they write until then they lose by this too."""
+        until = time.monotonic() + LEAVING_SECONDS
+        while any(map(is_alive, trainings)) and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+        doing.running = unfinished(self.storage.tree)
+
     def _do(self, doing: Disturbance, node: Any, process: Any) -> None:
         match doing.kind:
             case Kind.KILL_TRAINING:
                 process.send_signal(signal.SIGKILL)
+                self._take_what_was_still_written(doing, [process])
             case Kind.TERMINATE_TRAINING:
                 process.send_signal(signal.SIGTERM)
             case Kind.KILL_NODE:
+                trainings = self.cluster.training_on(node)
                 self.cluster.kill(node)
+                self._take_what_was_still_written(doing, trainings)
                 self.cluster.add_node()
             case Kind.DRAIN_NODE:
                 self.cluster.drain(node, self.drain_seconds)
@@ -147,9 +157,7 @@ class Disturbing:
                 ]
                 self.driver.send(signal.SIGKILL)
                 doing.exit_status = self.driver.wait(LEAVING_SECONDS)
-                # Ray ends them a moment later; what they still write they lose by this too.
-                _wait_for_the_end_of(trainings)
-                doing.running = unfinished(self.storage.tree)
+                self._take_what_was_still_written(doing, trainings)
             case Kind.TERMINATE_DRIVER:
                 self.driver.send(signal.SIGTERM)
                 doing.exit_status = self.driver.wait(LEAVING_SECONDS)
@@ -158,12 +166,6 @@ class Disturbing:
                         f"disturbance {doing.number}, {doing.kind}: the command ended with "
                         f"{doing.exit_status}, not {INTERRUPTED}, within {LEAVING_SECONDS:.0f} s"
                     )
-
-
-def _wait_for_the_end_of(processes: Iterable[Any]) -> None:
-    until = time.monotonic() + LEAVING_SECONDS
-    while any(map(is_alive, processes)) and time.monotonic() < until:
-        time.sleep(LOOK_SECONDS)
 
 
 def _chosen(among: list[Choice], choice: float) -> Choice | None:
