@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="disturbances")
     parser.add_argument("--seed", type=int, default=0, help="of their order, times and victims")
-    parser.add_argument("--steps", type=int, help="of the shortest budget; default: 6 per kill")
+    parser.add_argument("--steps", type=int, help="of the shortest budget; default: 18 per kill")
     parser.add_argument("--interval", type=int, default=20, help="updates between checkpoints")
     parser.add_argument("--workers-per-state", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=2, help="of the sweep: 13 states each")
@@ -35,7 +35,7 @@ def main() -> int:
     settings = Settings(
         kills=given.kills,
         seed=given.seed,
-        steps=given.steps or 6 * given.kills,
+        steps=given.steps or 18 * given.kills,
         interval=given.interval,
         workers_per_state=given.workers_per_state,
         seeds=given.seeds,
