@@ -79,7 +79,7 @@ def check_plan(sweep: SweepDir) -> None:
     tree = ResultTree(sweep.path.resolve().parent.parent)
     try:
         plan = read_json(sweep.plan)
-        missing = [name for name in ("version", "name", "states", "trials") if name not in plan]
+        missing = [name for name in ("states", "trials") if name not in plan]
         if missing:
             raise ValueError(f"{sweep.plan} is no plan: it has no {listed(missing)}")
         try:

@@ -14,7 +14,7 @@ from tests.chaos.comparison import differences
 from tests.chaos.driver import REPOSITORY
 from tests.chaos.tiny_sweep import NAME
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

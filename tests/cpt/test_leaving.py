@@ -158,6 +158,7 @@ def test_one_worker_that_is_asked_takes_the_others_along(tiny) -> None:
     assert [row["step"] for row in rows] == list(range(1, saved + 1)), "not one update was lost"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_three_workers_share_a_batch_of_four(tiny) -> None:
     """As one worker, within 1e-5 nats; no sequence is read twice or not at all."""

@@ -353,6 +353,7 @@ def test_asha_ends_what_is_worse_and_goes_on_deciding_in_a_second_run(
     assert (step, why[-4:]) in {(15, "of 4"), (30, "of 2")}
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(240)

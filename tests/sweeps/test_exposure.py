@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 REPOSITORY = Path(__file__).parents[2]
 PROC = Path("/proc")
@@ -138,7 +138,6 @@ print(ray.get(ray.remote(lambda: 6 * 7).remote()))
 """
 
 
-@pytest.mark.long
 def test_who_has_no_token_is_refused_by_ray_and_its_dashboard(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)}
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"):

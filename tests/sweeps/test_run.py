@@ -184,6 +184,7 @@ def test_a_sweep_is_trained_reported_and_not_trained_again(rewarm, sweep, tree):
     assert "| torch" not in second.stderr
 
 
+@pytest.mark.long
 def test_a_longer_budget_goes_on_from_what_is_there_and_damage_is_trained_again(
     rewarm, sweep, tree, content
 ):
@@ -212,6 +213,7 @@ def test_a_longer_budget_goes_on_from_what_is_there_and_damage_is_trained_again(
     assert rows == {path: path.stat().st_mtime_ns for path in rows}
 
 
+@pytest.mark.long
 def test_a_trial_that_diverges_fails_alone_and_is_tried_again_on_request(rewarm, sweep, tree):
     file = sweep(axes={"max_lr": [1e30]})
     first = rewarm("run", file)

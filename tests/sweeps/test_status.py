@@ -276,5 +276,5 @@ def test_a_damaged_plan_is_told_in_a_sentence(tmp_path: Path, seed: int):
 def test_a_plan_of_another_shape_is_told_in_a_sentence(tmp_path: Path):
     world = World(tmp_path)
     write_json(world.sweep.plan, {"version": 2})
-    with pytest.raises(ConfigError, match="is no plan: it has no name, states and trials"):
+    with pytest.raises(ConfigError, match="is no plan: it has no states and trials"):
         check_plan(world.sweep)
