@@ -18,12 +18,7 @@ from cpt.checkpoint_marker import NAME as MARKER
 from cpt.mirror import Mirror
 from cpt.noted import note, remove
 from cpt.object_store import DamagedObjectError
-from cpt.records import (
-    ResultTree,
-    StateDir,
-    Status,
-    read_json,
-)
+from cpt.records import ResultTree, StateDir, Status, read_json
 from cpt.token_store import StoreError, sha256
 from cpt.tree_files import AT_ONCE, TreeFiles, each, place
 
@@ -127,12 +122,14 @@ class ObjectMirror(Mirror):
         self._files.send_large([state.checkpoint(step) / name for name in names])
 
     def mark_checkpoint(self, state: StateDir, step: int, kept: int) -> None:
-        """A list of what is there tells which are old."""
+        """A list of what is there tells which are old, and what kills left before this one."""
         self.send_rows(state)
         self.send(state.checkpoint_marker(step))
         there = self._files.files(self._files.name(state.checkpoints))
-        for old in _marked_steps(there)[:-kept]:
-            self.remove_checkpoint(state, old)
+        newest = _marked_steps(there)[-kept:]
+        for old in _steps(there, ".+"):
+            if old < step and old not in newest:
+                self.remove_checkpoint(state, old)
 
     def remove_checkpoint(self, state: StateDir, step: int) -> None:
         """Nothing happens where there is none."""
@@ -233,8 +230,13 @@ class ObjectMirror(Mirror):
 
 def _marked_steps(there: Iterable[str]) -> list[int]:
     """Steps whose checkpoint bears a marker, ascending, by names that end in `step_N/NAME`."""
-    found = (re.search(rf"(?:^|/)step_(\d+)/{re.escape(MARKER)}$", name) for name in there)
-    return sorted(int(marker[1]) for marker in found if marker)
+    return _steps(there, re.escape(MARKER))
+
+
+def _steps(there: Iterable[str], file: str) -> list[int]:
+    """Steps that have a file of such a name, ascending."""
+    found = (re.search(rf"(?:^|/)step_(\d+)/{file}$", name) for name in there)
+    return sorted({int(step[1]) for step in found if step})
 
 
 def _base(state: StateDir) -> str | None:

@@ -392,6 +392,17 @@ def test_a_folder_that_never_changes_is_sent_and_fetched_once(s3, copy) -> None:
     assert len(s3.read("model.safetensors")) == 1
 
 
+def test_what_a_kill_left_of_a_checkpoint_goes_with_the_next_mark(copy, store) -> None:
+    here = copy("here")
+    mirror, state = Mirror.of(here), write_state(here)
+    write_checkpoint(state, 6, weights=b"half")
+    mirror.send_checkpoint(state, 6, ["weights"])  # and its marker never was
+    write_checkpoint(state, 8, weights=b"w")
+    send_state(mirror, state, 8)
+    left = {name for name in store.files("states/a") if name.startswith("checkpoints/")}
+    assert left == {"checkpoints/step_00000008/weights", "checkpoints/step_00000008/complete.json"}
+
+
 # What dies, and what is slow.
 
 SEND = """
