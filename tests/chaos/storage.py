@@ -94,7 +94,11 @@ class Bucket:
             if self._seen.get(name) != key.etag:
                 path = self.tree.storage / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(key.value)
+                try:
+                    content = key.value
+                except ValueError:  # replaced at this moment; the next look brings the new one
+                    continue
+                path.write_bytes(content)
                 self._seen[name] = key.etag
         for name in self._seen.keys() - {
             name.removeprefix("results/") for name in list(self._bucket.keys)
