@@ -14,18 +14,20 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from analysis import charts, labels, scatter, slices, story, tables, theme
-from analysis.data_tables import datasets_table, reading_table
+from analysis import labels
 from analysis.dips import dip_table, newest_role
-from analysis.every_trial import every_trial_charts
-from analysis.heat import heat_tables, matrix_of_trials
+from analysis.drawing import charts, scatter, slices, theme
+from analysis.drawing.every_trial import every_trial_charts
+from analysis.drawing.plane import new_losses
+from analysis.drawing.whole_path import path_chart
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
-from analysis.plane import new_losses
-from analysis.question import question
+from analysis.page import story, tables
+from analysis.page.data_tables import datasets_table, reading_table
+from analysis.page.heat import heat_tables, matrix_of_trials
+from analysis.page.question import question
+from analysis.page.tasks import task_section
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
-from analysis.tasks import task_section
-from analysis.whole_path import path_chart
 from cpt.records import StatusWord, SweepDir, write_text
 
 
@@ -63,7 +65,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         every, rates = every_trial_charts(sweep, trials, settings)
         axes = every + axes
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis"),
+        loader=jinja2.PackageLoader("analysis.page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

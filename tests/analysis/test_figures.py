@@ -2,7 +2,8 @@
 
 import pytest
 
-from analysis import curves, endpoints, figures, labels, plane, pretraining, theme
+from analysis import labels
+from analysis.drawing import curves, endpoints, lines, plane, pretraining, theme
 from analysis.load import load_sweep
 from analysis.measures import trial_table
 from analysis.settings import anchor, settings_table
@@ -49,7 +50,7 @@ def test_loss_curves_carry_every_evaluation_and_the_loss_they_start_from(measure
 def test_an_unfinished_curve_is_dotted_and_the_centre_is_thick(measured):
     sweep, trials, center = measured
     chosen = curves.along_axis(sweep, trials, "replay_fraction", center)
-    drawn = figures.loss_figure(curves.loss_curves(sweep, chosen), "d0")
+    drawn = lines.loss_figure(curves.loss_curves(sweep, chosen), "d0")
     styles = {trace.name: (trace.line.dash, trace.line.width) for trace in drawn.data}
     assert styles == {
         "0%": ("solid", theme.WIDTH),

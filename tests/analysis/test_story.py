@@ -2,9 +2,9 @@
 
 import pytest
 
-from analysis import story
 from analysis.load import load_sweep
 from analysis.measures import trial_table
+from analysis.page import story
 from analysis.settings import anchor, settings_table
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from analysis.load import load_sweep
 from analysis.measures import trial_table
+from analysis.page.tasks import task_scores, task_section
 from analysis.report import write_report
 from analysis.settings import anchor
-from analysis.tasks import task_scores, task_section
 from cpt.records import ResultTree, TaskRow, append_rows
 
 
@@ -151,7 +151,7 @@ def test_members_of_a_group_stand_apart_from_its_aggregate(pair):
 
 
 def test_numbers_large_and_small():
-    from analysis.tasks import _plain
+    from analysis.page.tasks import _plain
 
     assert [_plain(value) for value in (0.25, -0.5, 38.25, 123456.0)] == [
         "0.250",

@@ -2,13 +2,15 @@
 
 import pytest
 
-from analysis import curves, endpoints, labels, pretraining, scatter, slices, story
+from analysis import labels
+from analysis.drawing import curves, endpoints, pretraining, scatter, slices
 from analysis.load import load_sweep
 from analysis.measures import trial_table
-from analysis.question import question
+from analysis.page import story
+from analysis.page.question import question
+from analysis.page.tables import states_table
 from analysis.report import write_report
 from analysis.settings import anchor, around, settings_table
-from analysis.tables import states_table
 
 
 def measure(sweep_dir):

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from analysis.heat import heat_tables
 from analysis.load import load_sweep
 from analysis.matrix import matrix_table
 from analysis.measures import csv_table, trial_table
+from analysis.page.heat import heat_tables
 from analysis.settings import anchor
 
 NAN = math.nan

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from analysis.data_tables import reading_table, samples_read
 from analysis.load import load_sweep
+from analysis.page.data_tables import reading_table, samples_read
 from analysis.report import write_report
 from cpt.records import DataRow, ResultTree, append_rows, read_json, write_json
 

@@ -2,14 +2,15 @@
 
 import pytest
 
-from analysis import curves, slices, story
-from analysis.every_trial import every_trial_charts
+from analysis.drawing import curves, slices
+from analysis.drawing.every_trial import every_trial_charts
+from analysis.drawing.scatter import scatter_charts
 from analysis.load import load_sweep
 from analysis.measures import measure_names, trial_table
+from analysis.page import story
+from analysis.page.stopping import stopped_sentence
 from analysis.report import write_report
-from analysis.scatter import scatter_charts
 from analysis.settings import anchor, settings_table
-from analysis.stopping import stopped_sentence
 
 STOPPED = ["max_lr=0.00075", "max_lr=0.0015", "max_lr=0.012"]
 

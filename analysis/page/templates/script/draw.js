@@ -1,4 +1,5 @@
-(() => {
+// Draws every figure of the page, anew when the theme changes or the page is printed.
+const Figures = (() => {
   const root = document.documentElement;
   const plots = [...document.querySelectorAll(".plot")];
 
@@ -30,26 +31,6 @@
     });
   }
 
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const headings = [...table.tHead.rows[0].cells];
-    headings.forEach((heading, column) => {
-      heading.querySelector("button").addEventListener("click", () => {
-        const descending = heading.getAttribute("aria-sort") === "ascending";
-        headings.forEach((other) => other.removeAttribute("aria-sort"));
-        heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
-        const order = (row) => row.cells[column].dataset.order;
-        const rows = [...table.tBodies[0].rows].sort((left, right) => {
-          const [a, b] = [order(left), order(right)];
-          if (a === "" || b === "") return (a === "") - (b === "");
-          const numbers = !isNaN(a) && !isNaN(b);
-          const less = numbers ? a - b : a.localeCompare(b);
-          return descending ? -less : less;
-        });
-        table.tBodies[0].append(...rows);
-      });
-    });
-  }
-
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const wanted = () => (dark.matches ? "dark" : "light");
   dark.addEventListener("change", () => drawAll(wanted()));
@@ -62,4 +43,5 @@
     drawAll(wanted());
   });
   drawAll(wanted()).then(() => { root.dataset.drawn = "yes"; });
+  return { draw };
 })();

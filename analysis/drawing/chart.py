@@ -42,7 +42,7 @@ def panel(title: str, drawn: go.Figure) -> Panel:
 
 
 def keys_of(chosen: pd.DataFrame) -> list[Key]:
-    """The legend of a choice of curves, as `analysis.curves` makes them."""
+    """The legend of a choice of curves, as `analysis.drawing.curves` makes them."""
     return [
         Key(str(name), rows["color"].iloc[0], _mark(rows))
         for name, rows in chosen.groupby("curve", sort=False)

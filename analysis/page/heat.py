@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import labels
+from analysis.drawing.whole_path import path_choice
 from analysis.load import Sweep
 from analysis.matrix import matrix_table
-from analysis.tables import Cell, Table, number
-from analysis.whole_path import path_choice
+from analysis.page.tables import Cell, Table, number
 from cpt.records import StatusWord
 
 SHOWN_CHANGE = 0.0005

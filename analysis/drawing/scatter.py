@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import labels, theme
-from analysis.chart import Chart, Key, panel
-from analysis.figures import log_ticks
+from analysis import labels
+from analysis.drawing import theme
+from analysis.drawing.chart import Chart, Key, panel
+from analysis.drawing.lines import log_ticks
+from analysis.drawing.plane import hover
+from analysis.drawing.slices import slices, swept
 from analysis.load import Sweep
-from analysis.plane import hover
-from analysis.slices import slices, swept
 from cpt.records import StatusWord
 
 EFFICIENT = "not beaten on both"

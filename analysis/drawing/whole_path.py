@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures, labels
-from analysis.chart import Chart, keys_of, panel, stopped_note
-from analysis.curves import along_axis, loss_curves, lr_curves, only_center
+from analysis import labels
+from analysis.drawing import lines
+from analysis.drawing.chart import Chart, keys_of, panel, stopped_note
+from analysis.drawing.curves import along_axis, loss_curves, lr_curves, only_center
 from analysis.load import Sweep
 from analysis.stages import beginnings
 
@@ -35,12 +36,12 @@ def path_chart(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) ->
     panels = [
         panel(
             "Learning rate",
-            figures.lr_figure(rates, x_title=x_title, marks=marks, height=330),
+            lines.lr_figure(rates, x_title=x_title, marks=marks, height=330),
         ),
         *(
             panel(
                 f"{role.upper()} loss, {sweep.dataset(role)}",
-                figures.loss_figure(losses, role, x_title=x_title, marks=marks),
+                lines.loss_figure(losses, role, x_title=x_title, marks=marks),
             )
             for role in sweep.roles
             if (losses.loc[losses["role"] == role, "step"] > 0).any()

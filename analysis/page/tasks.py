@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis import labels
 from analysis.load import Sweep
-from analysis.tables import Cell, Table, number
+from analysis.page.tables import Cell, Table, number
 from cpt.records import StatusWord
 
 PREFERRED = ("acc_norm", "acc")

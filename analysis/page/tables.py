@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import labels, theme
+from analysis import labels
 from analysis.dips import newest_role
+from analysis.drawing import theme
 from analysis.load import PENDING, Sweep
 from analysis.measures import loss_names, measure_names
 from analysis.settings import agrees

@@ -13,8 +13,8 @@ import pandas as pd
 
 from analysis import labels
 from analysis.load import Sweep
+from analysis.page.stopping import stopped_sentence
 from analysis.settings import around
-from analysis.stopping import stopped_sentence
 
 KEPT = 0.95
 """A setting that keeps this share of the largest adaptation counts as having adapted."""

@@ -1,4 +1,4 @@
-"""Pictures of curves: losses and learning rates against tokens, drawn from `analysis.curves`."""
+"""Curves as pictures: losses and learning rates against tokens, from `drawing.curves`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import labels, theme
+from analysis import labels
+from analysis.drawing import theme
 
 Y_LOSS = "loss, nats per token"
 X_STAGE = "tokens of this stage"

@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import endpoints, figures, labels, theme
-from analysis.chart import Chart, Panel, keys_of, panel, stopped_note
-from analysis.curves import against_baselines, along_axis, loss_curves, lr_curves
+from analysis import labels
 from analysis.dips import newest_role
+from analysis.drawing import endpoints, lines, theme
+from analysis.drawing.chart import Chart, Panel, keys_of, panel, stopped_note
+from analysis.drawing.curves import against_baselines, along_axis, loss_curves, lr_curves
 from analysis.load import Sweep
 from analysis.stages import beginnings
 
@@ -106,10 +107,10 @@ def rate_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
                 stage, _ = _stage(sweep, axis)
                 name = f"{name}, first {DIP_SHARE:.0%} of the stage{_where(sweep, stage)}"
                 curves = lr_curves(sweep, chosen, stage=stage)
-                drawn = figures.lr_figure(curves, first_share=DIP_SHARE)
+                drawn = lines.lr_figure(curves, first_share=DIP_SHARE)
             else:
                 curves = lr_curves(sweep, chosen)
-                drawn = figures.lr_figure(
+                drawn = lines.lr_figure(
                     curves, x_title=x_title(sweep), marks=beginnings(sweep, chosen)
                 )
             if len(curves):
@@ -127,9 +128,9 @@ def _loss_panels(sweep: Sweep, chosen: pd.DataFrame, stage: int | None = None) -
     roles = [role for role in sweep.roles if _evolves(curves, role)]
     if stage is None:
         marks, counted = beginnings(sweep, chosen), x_title(sweep)
-        drawn = [figures.loss_figure(curves, role, x_title=counted, marks=marks) for role in roles]
+        drawn = [lines.loss_figure(curves, role, x_title=counted, marks=marks) for role in roles]
     else:
-        drawn = [figures.loss_figure(curves, role, first_share=DIP_SHARE) for role in roles]
+        drawn = [lines.loss_figure(curves, role, first_share=DIP_SHARE) for role in roles]
     return [
         panel(f"{role.upper()} loss, {sweep.dataset(role)}", figure)
         for role, figure in zip(roles, drawn, strict=True)
@@ -151,7 +152,7 @@ def _shares_beginning(sweep: Sweep, chosen: pd.DataFrame) -> bool:
 
 def x_title(sweep: Sweep) -> str:
     """What the tokens of curves over all stages after pre-training count."""
-    return figures.X_PATH if sweep.several_stages else figures.X_STAGE
+    return lines.X_PATH if sweep.several_stages else lines.X_STAGE
 
 
 def _stage(sweep: Sweep, axis: str) -> tuple[int, str]:

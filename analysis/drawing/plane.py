@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import labels, theme
+from analysis import labels
+from analysis.drawing import theme
 from analysis.load import Sweep
 from analysis.settings import DESIGNS_WITHOUT_SLICES
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import labels, theme
+from analysis import labels
+from analysis.drawing import theme
 from analysis.load import Sweep
 from analysis.measures import whole_sets
 from analysis.settings import around

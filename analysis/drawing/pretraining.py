@@ -3,9 +3,10 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import labels, theme
-from analysis.curves import thinned
-from analysis.figures import Y_LOSS
+from analysis import labels
+from analysis.drawing import theme
+from analysis.drawing.curves import thinned
+from analysis.drawing.lines import Y_LOSS
 from analysis.load import Sweep
 from analysis.measures import whole_sets
 

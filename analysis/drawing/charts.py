@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import labels, plane, pretraining, theme
-from analysis.chart import Chart, Key, panel
+from analysis import labels
+from analysis.drawing import plane, pretraining, theme
+from analysis.drawing.chart import Chart, Key, panel
 from analysis.load import Sweep
 
 

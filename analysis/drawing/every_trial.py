@@ -4,12 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures, labels, theme
-from analysis.chart import Chart, keys_of, panel, stopped_note
-from analysis.curves import loss_curves, lr_curves
+from analysis import labels
+from analysis.drawing import lines, theme
+from analysis.drawing.chart import Chart, keys_of, panel, stopped_note
+from analysis.drawing.curves import loss_curves, lr_curves
+from analysis.drawing.scatter import BEATEN, EFFICIENT
+from analysis.drawing.slices import x_title
 from analysis.load import Sweep
-from analysis.scatter import BEATEN, EFFICIENT
-from analysis.slices import x_title
 from analysis.stages import beginnings
 from cpt.records import StatusWord
 
@@ -47,7 +48,7 @@ def every_trial_charts(
     panels = [
         panel(
             f"{role.upper()} loss, {sweep.dataset(role)}",
-            figures.loss_figure(losses, role, **place),
+            lines.loss_figure(losses, role, **place),
         )
         for role in sweep.roles
         if (losses["role"] == role).any()
@@ -56,7 +57,7 @@ def every_trial_charts(
         "One curve for each trial; the dashed line is the loss before the first update, dotted "
         f"curves are not complete.{stopped_note(chosen)}"
     )
-    rate = [panel("", figures.lr_figure(rates, **place))] if len(rates) else []
+    rate = [panel("", lines.lr_figure(rates, **place))] if len(rates) else []
     return (
         [Chart("Every trial", caption, keys, panels)] if panels else [],
         [Chart("Every setting", stopped_note(chosen), keys, rate)] if rate else [],

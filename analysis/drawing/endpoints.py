@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import theme
+from analysis.drawing import theme
 from analysis.load import Sweep
 from analysis.measures import loss_names
 
