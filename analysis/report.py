@@ -23,6 +23,7 @@ from analysis.drawing.whole_path import path_chart
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
+from analysis.page.answer import answer
 from analysis.page.data_tables import datasets_table, reading_table
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.question import question
@@ -80,7 +81,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         findings=story.findings(sweep, trials, settings, center),
         middle=labels.center_name(sweep),
         reference="" if labels.has_center(sweep) else _reference(sweep, center),
-        certainty=story.certainty(sweep, settings, center),
+        answer=answer(sweep, trials, settings, center),
         plane=charts.plane_chart(sweep, settings, center),
         settings=tables.settings_summary(sweep, settings, center),
         several_seeds=trials["seed"].nunique() > 1,
