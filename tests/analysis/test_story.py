@@ -101,10 +101,10 @@ def test_one_seed_cannot_tell_anything_apart(three):
     card = shown(found)
     assert card.heading == "The best seen, with one seed"
     assert card.sure.startswith(
-        "Nothing can be told apart with one seed: another seed might choose"
+        "With one seed nothing can be told apart: another might choose any of 4"
     )
     assert card.reach == []
-    assert found.counted == "4 settings compared, one seed each"
+    assert found.counted == "4 settings compared, with one seed"
 
 
 def test_ties_are_named_with_their_reach_and_price(typed):
@@ -116,11 +116,13 @@ def test_ties_are_named_with_their_reach_and_price(typed):
     _, found = told(typed.write())
     card = shown(found)
     assert card.heading == "Recommended"
-    assert card.sure.startswith("A tie: 1 other setting cannot be excluded as the one that forgets")
-    assert "at 95%: replay 50% (measured above the cap). " in card.sure
-    assert card.sure.endswith("They cost the same tokens, so the choice between them is free.")
+    assert card.sure == (
+        "Tied with 1 of the 2 other settings: replay 50% (measured above the cap). All cost the "
+        "same tokens. At 95%, with 4 comparisons counted, the seeds exclude the rest as the one "
+        "that forgets least and keeps 95% of the largest adaptation."
+    )
     assert card.reach == [("replay", "5% to 50%")]
-    assert found.counted == "3 settings compared over 3 seeds, allowing for 4 comparisons"
+    assert found.counted == "3 settings compared, over 3 seeds"
 
 
 def test_the_cheapest_of_the_tied_is_named(typed):
@@ -133,14 +135,23 @@ def test_the_cheapest_of_the_tied_is_named(typed):
     assert "The cheapest of them is centre, at 40% of the tokens." in shown(found).sure
 
 
+def test_one_complete_setting_was_no_choice(typed):
+    for seed in range(2):
+        add(typed, f"c{seed}", 0.05, 0.4 + 0.1 * seed, 0.98, seed=seed)
+        add(typed, f"r{seed}", 0.5, 0.4, 0.98, seed=seed, status="running")
+    _, found = told(typed.write())
+    assert shown(found).heading == "The best seen"
+    assert shown(found).sure.startswith("It is the only setting with complete trials")
+
+
 def test_seeds_that_agree_exclude_the_others(typed):
     for seed, wobble in ((0, 0.0), (1, 0.0001)):
         add(typed, f"c{seed}", 0.05, 0.4, 0.98, seed=seed)
         add(typed, f"r{seed}", 0.5, 0.1 + wobble, 0.98 + wobble, seed=seed)
     _, found = told(typed.write())
     assert shown(found).sure == (
-        "At 95%, the seeds exclude the other setting as the one that forgets least and keeps 95% "
-        "of the largest adaptation."
+        "At 95%, with 2 comparisons counted, the seeds exclude the other setting as the one that "
+        "forgets least and keeps 95% of the largest adaptation."
     )
 
 
@@ -148,11 +159,27 @@ def test_without_a_union_run_its_tokens_are_computed(three):
     _, found = told(three.write())
     cost = shown(found).figures[2]
     # 1000 tokens of the stage, 409,600 of pre-training in the plan
-    assert cost.value == "0.244% of a union run's tokens"
+    assert cost.value == "0.244%"
     assert cost.notes == [
-        "1k tokens against 411k tokens",
-        "no union run here: its tokens are the budgets of all data",
+        "1k against 411k tokens",
+        "computed from the budgets: no union run was trained",
     ]
+
+
+def test_a_setting_at_the_end_of_an_axis_says_so(three):
+    _, found = told(three.write())
+    edges = {card.name: card.edge for card in found.cards}
+    largest = "It has the largest replay of this sweep: better values may lie beyond."
+    # Nothing lies below no replay, 5% is inside, and a baseline lies on no axis.
+    assert edges == {"no re-warming": "", "replay 50%": largest, "centre": "", "replay 0%": ""}
+
+
+def test_where_nothing_adapts_the_card_says_so(typed):
+    add(typed, "r0", 0, 0.9, -0.5)
+    add(typed, "r5", 0.05, 0.4, -0.2)
+    _, found = told(typed.write())
+    assert shown(found).heading == "Nothing adapts; this loses least"
+    assert found.rule.startswith("No setting adapts at all")
 
 
 def test_nothing_complete_is_said_plainly(typed):
