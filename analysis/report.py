@@ -15,7 +15,9 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import labels
-from analysis.dips import dip_table, newest_role
+from analysis.deciding.claims import paper_claims
+from analysis.deciding.noise import Noise
+from analysis.dips import dip_settings, dip_table, newest_role
 from analysis.drawing import charts, scatter, slices, theme
 from analysis.drawing.every_trial import every_trial_charts
 from analysis.drawing.plane import new_losses
@@ -23,7 +25,9 @@ from analysis.drawing.whole_path import path_chart
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
+from analysis.page.claims import claims_section
 from analysis.page.data_tables import datasets_table, reading_table
+from analysis.page.dip_summary import dip_means, dip_sentence
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.question import question
 from analysis.page.tasks import task_section
@@ -64,6 +68,9 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     if slices.swept(sweep) and not slices.slices(sweep, trials, center):
         every, rates = every_trial_charts(sweep, trials, settings)
         axes = every + axes
+    matters = (1 - story.KEPT) * settings.loc[~settings["from_scratch"], "adaptation"].max()
+    dips = dip_table(sweep, trials)
+    dipped = dip_settings(sweep, dips, trials, center)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.page"),
         autoescape=True,
@@ -94,7 +101,11 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         axes=axes,
         sliced=bool(slices.slices(sweep, trials, center)),
         dips=slices.dip_charts(sweep, trials, center),
-        dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+        paper=claims_section(paper_claims(sweep, trials, center, Noise(sweep, trials), matters)),
+        matters=labels.loss(matters) if matters > 0 else "",
+        dip_means=dip_means(sweep, dipped, center),
+        dip_sentence=dip_sentence(sweep, dipped, center),
+        dip_table=tables.dip_summary(sweep, dips, trials, center),
         rates=rates,
         pretraining=charts.pretraining_chart(sweep),
         checkpoint=upstream.get("checkpoint"),

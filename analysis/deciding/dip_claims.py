@@ -41,7 +41,7 @@ def dip_on_unchanged_data(evidence: Evidence) -> Claim:
     if not found.seeds:
         return untestable(name, sentence, UNFINISHED)
     effect = Effect(
-        text=f"rise of D0 loss, {labels.center_name(sweep)} less {evidence.name(resting)}",
+        text=f"rise of D0 loss: {labels.center_name(sweep)} minus {evidence.name(resting)}",
         measure=MEASURE,
         unit=NATS,
         value=found.value,

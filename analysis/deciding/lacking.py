@@ -32,7 +32,7 @@ def judged(
     """A claim with effects; where one seed is all there is, that is why it is undecided."""
     remedy = ""
     if verdict == Verdict.UNDECIDED and any(effect.seeds < 2 for effect in decisive):
-        why = "One seed: without a second there is no interval, so nothing is decided."
+        why = "One seed, so no interval and no verdict."
         remedy = SEEDS
     return Claim(
         name=name,

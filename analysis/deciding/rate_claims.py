@@ -15,7 +15,7 @@ from analysis.deciding.lacking import (
     without_baseline,
     without_values,
 )
-from analysis.deciding.verdicts import Claim, Verdict, of_all
+from analysis.deciding.verdicts import Claim, Effect, Verdict, of_all
 from analysis.measures import loss_names
 
 PER_DOUBLING = "nats per token and doubling of the peak"
@@ -92,7 +92,7 @@ def higher_peaks(evidence: Evidence) -> Claim:
         return untestable(name, sentence, UNFINISHED)
     effects = [
         evidence.effect(
-            f"{measure} per doubling of {labels.axis_label(axis)}",
+            f"{measure} for each doubling of {labels.axis_label(axis)}",
             slope,
             measure,
             2 * len(slopes),
@@ -102,15 +102,7 @@ def higher_peaks(evidence: Evidence) -> Claim:
         for axis, slope in slopes
         for measure in ("adaptation", "forgetting")
     ]
-    verdict, decisive = of_all(effects)
-    words = {
-        Verdict.SUPPORTED: "more",
-        Verdict.CONTRADICTED: "less",
-        Verdict.UNDECIDED: "more or less, which is open",
-    }
-    told = [f"{effect.measure}: {words[effect.verdict]}" for effect in effects]
-    why = f"With a higher peak {'; '.join(told)}."
-    return judged(name, sentence, verdict, why, effects, decisive)
+    return judged(name, sentence, of_all(effects)[0], _told(slopes, effects), effects, effects)
 
 
 def _needed(
@@ -125,7 +117,7 @@ def _needed(
     named = labels.center_name(evidence.sweep)
     without_it = evidence.name(other)
     effect = evidence.effect(
-        f"adaptation, {named} less {without_it}",
+        f"adaptation: {named} minus {without_it}",
         combined((1, {middle: 1.0}), (-1, {other: 1.0})),
         "adaptation",
         1,
@@ -152,7 +144,7 @@ def _equal(
         levels = evidence.levels(axis, [value, reference]) if value != reference else {}
         if levels:
             words = [labels.value_label(axis, one) for one in (value, reference)]
-            told = f"{labels.axis_label(axis)} {words[0]} less {words[1]}"
+            told = f"{labels.axis_label(axis)} {words[0]} minus {words[1]}"
             contrasts.append((told, combined((1, levels[value]), (-1, levels[reference]))))
     if not contrasts:
         return untestable(name, sentence, UNFINISHED)
@@ -161,7 +153,7 @@ def _equal(
     losses = loss_names(evidence.sweep.roles)
     effects = [
         evidence.effect(
-            f"{measure.removesuffix('_loss').upper()} loss, {told}",
+            f"{measure.removesuffix('_loss').upper()} loss: {told}",
             weights,
             measure,
             len(contrasts) * len(losses),
@@ -196,6 +188,22 @@ def _slope(evidence: Evidence, axis: str) -> dict[str, float] | None:
     return combined(
         *((float(factor), levels[value]) for factor, value in zip(factors, wanted, strict=True))
     )
+
+
+def _told(slopes: Sequence[tuple[str, Any]], effects: Sequence[Effect]) -> str:
+    """What a higher peak does to adaptation and forgetting, axis by axis."""
+    verbs = {"adaptation": "adapts", "forgetting": "forgets"}
+    sentences = []
+    for number, (axis, _) in enumerate(slopes):
+        parts = [
+            f"it is open whether it {verbs[effect.measure]} more"
+            if effect.verdict == Verdict.UNDECIDED
+            else f"{verbs[effect.measure]} "
+            f"{'more' if effect.verdict == Verdict.SUPPORTED else 'less'}"
+            for effect in effects[2 * number : 2 * number + 2]
+        ]
+        sentences.append(f"A higher {labels.axis_label(axis)} {' and '.join(parts)}.")
+    return " ".join(sentences)
 
 
 def _reference(evidence: Evidence, axis: str) -> Any:

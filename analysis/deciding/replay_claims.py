@@ -46,7 +46,7 @@ def replay_removes_forgetting(evidence: Evidence) -> Claim:
             return untestable(name, sentence, why)
     groups = []
     for value in [value for value in levels if value]:
-        replay = labels.value_label("replay_fraction", value)
+        replay = labels.value_label(FACTOR, value)
         saved = combined((1, none), (-1, levels[value]))
         comparisons = 2 * (len(levels) - 1)
         groups.append(
@@ -96,7 +96,7 @@ def small_replay_does_most(evidence: Evidence) -> Claim:
     if evidence.noise.contrast(most, "forgetting").value <= 0:
         why = "The largest share of replay removes no forgetting here, so there is no part to take."
         return untestable(name, sentence, why)
-    few, many = (labels.value_label("replay_fraction", value) for value in (small, large))
+    few, many = (labels.value_label(FACTOR, value) for value in (small, large))
     effect = evidence.share(
         f"share of the reduction by {many} replay that {few} reaches",
         combined((1, levels[0]), (-1, levels[small])),
@@ -148,8 +148,7 @@ def replay_reaches_union(evidence: Evidence) -> Claim:
     groups = [
         [
             evidence.effect(
-                f"{_loss(measure)}, {labels.value_label('replay_fraction', value)} replay less "
-                "the union",
+                f"{_loss(measure)}: {labels.value_label(FACTOR, value)} replay minus the union",
                 combined((1, weights), (-1, {union: 1.0})),
                 measure,
                 len(levels) * len(measures),
