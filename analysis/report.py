@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis import labels
 from analysis.deciding.claims import paper_claims
-from analysis.deciding.noise import Noise
+from analysis.deciding.decision import margin
 from analysis.dips import dip_settings, dip_table, newest_role
 from analysis.drawing import charts, scatter, slices, theme
 from analysis.drawing.every_trial import every_trial_charts
@@ -68,7 +68,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     if slices.swept(sweep) and not slices.slices(sweep, trials, center):
         every, rates = every_trial_charts(sweep, trials, settings)
         axes = every + axes
-    matters = (1 - story.KEPT) * settings.loc[~settings["from_scratch"], "adaptation"].max()
+    matters = margin(settings)
     dips = dip_table(sweep, trials)
     dipped = dip_settings(sweep, dips, trials, center)
     environment = jinja2.Environment(
@@ -101,7 +101,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         axes=axes,
         sliced=bool(slices.slices(sweep, trials, center)),
         dips=slices.dip_charts(sweep, trials, center),
-        paper=claims_section(paper_claims(sweep, trials, center, Noise(sweep, trials), matters)),
+        paper=claims_section(paper_claims(sweep, trials, settings, center)),
         matters=labels.loss(matters) if matters > 0 else "",
         dip_means=dip_means(sweep, dipped, center),
         dip_sentence=dip_sentence(sweep, dipped, center),

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.deciding.contrasts import Contrasts
+from analysis.deciding.decision import candidates, margin
 from analysis.deciding.dip_claims import dip_on_unchanged_data
 from analysis.deciding.evidence import Evidence
 from analysis.deciding.noise import Noise
@@ -44,18 +46,18 @@ FINDINGS = (
 
 
 def paper_claims(
-    sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any], noise: Noise, margin: float
+    sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame, center: Mapping[str, Any]
 ) -> list[Claim]:
     """Every finding with its effects, intervals and verdict.
 
     Args:
         sweep: For what was planned.
         trials: As `measures.trial_table` returns them.
+        settings: As `settings.settings_table` returns them.
         center: As `settings.anchor` returns it.
-        noise: Of these trials.
-        margin: The difference, in nats per token, below which losses count as equal.
     """
-    evidence = Evidence(sweep, trials, center, noise, margin)
+    contrasts = Contrasts(Noise(sweep, trials), list(candidates(settings).index))
+    evidence = Evidence(sweep, trials, center, contrasts, margin(settings))
     return [test(evidence) for test in FINDINGS]
 
 

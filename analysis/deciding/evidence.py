@@ -1,16 +1,10 @@
-"""What claims are tested on: contrasts of settings that differ in one axis, and ratios of them.
+"""What claims are tested on: settings that differ in one axis, and the contrasts between them.
 
 Along an axis, settings are compared that share all other factors. Around a centre that is one
 slice; in a grid it is every combination of the other factors, and a contrast is the mean over those
 combinations that have all the compared values complete, since that is what a grid is trained for.
-
-The interval of a ratio is Fieller's: all r for which the contrast numerator - r denominator is not
-told apart from 0. Half the width of a contrast's interval is a seminorm of its weights, so that set
-comes from a quadratic in r (Fieller 1954). Where the denominator itself is not told apart from 0
-the data bound the ratio on no side, and the interval is the whole line.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,14 +13,14 @@ from typing import Any
 import pandas as pd
 
 from analysis import labels
-from analysis.deciding.noise import Estimate, Noise
+from analysis.deciding.contrasts import Contrasts, Weights
+from analysis.deciding.noise import Estimate
 from analysis.deciding.verdicts import Effect
 from analysis.load import Sweep
 from analysis.settings import agrees, around
 
 NATS = "nats per token"
 SHARE = "share"
-Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Evidence:
         sweep: For what was planned.
         trials: As `measures.trial_table` returns them.
         center: As `settings.anchor` returns it.
-        noise: Of the complete trials.
+        contrasts: Of the complete trials.
         margin: Difference in nats per token below which two losses count as equal; NaN where
             nothing was adapted.
     """
@@ -45,7 +39,7 @@ class Evidence:
     sweep: Sweep
     trials: pd.DataFrame
     center: Mapping[str, Any]
-    noise: Noise
+    contrasts: Contrasts
     margin: float
 
     @cached_property
@@ -110,7 +104,7 @@ class Evidence:
         self, text: str, weights: Weights, measure: str, comparisons: int, **more: Any
     ) -> Effect:
         """A contrast in nats per token; `more` are further fields of the effect."""
-        estimate = self.noise.contrast(weights, measure, comparisons)
+        estimate = self.contrasts.contrast(weights, measure, comparisons)
         fields = {"unit": NATS, **more}
         return _effect(text, measure, tuple(weights), estimate, **fields)
 
@@ -118,7 +112,7 @@ class Evidence:
         self, text: str, part: Weights, whole: Weights, measure: str, comparisons: int, **more: Any
     ) -> Effect:
         """The ratio of two contrasts with Fieller's interval."""
-        estimate = ratio(self.noise, part, whole, measure, comparisons)
+        estimate = self.contrasts.ratio(part, whole, measure, comparisons)
         settings = tuple(dict.fromkeys([*part, *whole]))
         return _effect(text, measure, settings, estimate, unit=SHARE, **more)
 
@@ -137,41 +131,6 @@ class Evidence:
         plain = self.trials[self.trials["baseline"] == ""].dropna(subset=others)
         rows = plain.drop_duplicates(others)[others].to_dict("records")
         return [dict(self.center) | {str(name): row[name] for name in row} for row in rows]
-
-
-def combined(*terms: tuple[float, Weights]) -> dict[str, float]:
-    """A weighted sum of contrasts. Settings that cancel stay, so that seeds are paired on all."""
-    total: dict[str, float] = {}
-    for factor, weights in terms:
-        for setting, weight in weights.items():
-            total[setting] = total.get(setting, 0.0) + factor * weight
-    return total
-
-
-def ratio(
-    noise: Noise, part: Weights, whole: Weights, measure: str, comparisons: int = 1
-) -> Estimate:
-    """`part` over `whole`, two contrasts of one measure, with Fieller's interval.
-
-    Returns:
-        A share. Both ends infinite where `whole` is not told apart from 0; NaN below two seeds.
-    """
-    pieces = [
-        noise.contrast(combined((left, part), (right, whole)), measure, comparisons)
-        for left, right in ((1, 0), (0, 1), (1, 1))
-    ]
-    top, bottom, both = pieces
-    value = top.value / bottom.value if bottom.value else math.nan
-    if bottom.seeds < 2:
-        return Estimate(value, math.nan, math.nan, bottom.seeds)
-    squares = [((piece.high - piece.low) / 2) ** 2 for piece in pieces]
-    mixed = (squares[2] - squares[0] - squares[1]) / 2
-    leading = bottom.value**2 - squares[1]
-    if leading <= 0:
-        return Estimate(value, -math.inf, math.inf, bottom.seeds)
-    middle = top.value * bottom.value - mixed
-    root = math.sqrt(max(middle**2 - leading * (top.value**2 - squares[0]), 0.0))
-    return Estimate(value, (middle - root) / leading, (middle + root) / leading, both.seeds)
 
 
 def _effect(

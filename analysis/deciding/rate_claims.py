@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from analysis import labels
-from analysis.deciding.evidence import NATS, Evidence, combined
+from analysis.deciding.contrasts import combined
+from analysis.deciding.evidence import NATS, Evidence
 from analysis.deciding.lacking import (
     NO_MARGIN,
     UNFINISHED,

@@ -3,7 +3,9 @@
 from typing import Any
 
 from analysis import labels
-from analysis.deciding.evidence import Evidence, Weights, combined
+from analysis.deciding.contrasts import Weights, combined
+from analysis.deciding.decision import KEPT
+from analysis.deciding.evidence import Evidence
 from analysis.deciding.lacking import (
     NO_MARGIN,
     UNFINISHED,
@@ -14,7 +16,6 @@ from analysis.deciding.lacking import (
 )
 from analysis.deciding.verdicts import Claim, of_all, of_any
 from analysis.measures import loss_names
-from analysis.page.story import KEPT
 from analysis.settings import around
 
 FACTOR = "replay_fraction"
@@ -41,7 +42,7 @@ def replay_removes_forgetting(evidence: Evidence) -> Claim:
         return _without(evidence, name, sentence)
     none = levels[0]
     for measure, nothing in (("forgetting", "forgotten"), ("adaptation", "learnt")):
-        if evidence.noise.contrast(none, measure).value <= 0:
+        if evidence.contrasts.contrast(none, measure).value <= 0:
             why = f"Without replay nothing is {nothing} here, so there is no share to take of it."
             return untestable(name, sentence, why)
     groups = []
@@ -93,7 +94,7 @@ def small_replay_does_most(evidence: Evidence) -> Claim:
     if small > SMALL or small == large:
         return _without(evidence, name, sentence)
     most = combined((1, levels[0]), (-1, levels[large]))
-    if evidence.noise.contrast(most, "forgetting").value <= 0:
+    if evidence.contrasts.contrast(most, "forgetting").value <= 0:
         why = "The largest share of replay removes no forgetting here, so there is no part to take."
         return untestable(name, sentence, why)
     few, many = (labels.value_label(FACTOR, value) for value in (small, large))
