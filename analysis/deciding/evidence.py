@@ -56,32 +56,39 @@ class Evidence:
         row = self.trials[self.trials["setting"] == setting].iloc[0]
         return labels.setting_label(self.sweep, row.to_dict(), self.center)
 
+    @cached_property
+    def lines(self) -> dict[str, list[dict[Any, tuple[str, frozenset[Any]]]]]:
+        """For each axis, settings that differ in it alone: value to setting and complete seeds."""
+        found = {}
+        for axis in self.center:
+            found[axis] = [
+                {
+                    value: (str(rows["setting"].iloc[0]), self._seeds_of(rows))
+                    for value, rows in around(self.trials, axis, rest).groupby(axis, sort=False)
+                }
+                for rest in self._rests(axis)
+            ]
+        return found
+
     def planned(self, axis: str) -> list[Any]:
         """The values of an axis that the plan compares with all else equal, in their order."""
-        chosen = [around(self.trials, axis, rest) for rest in self._rests(axis)]
-        found = set(pd.concat([rows[axis] for rows in chosen]).dropna()) if chosen else set()
+        found = {value for line in self.lines[axis] for value in line}
         return [value for value in self.sweep.plan["axes"][axis] if value in found]
 
     def levels(self, axis: str, wanted: Sequence[Any]) -> dict[Any, Weights]:
         """For each wanted value of an axis the settings that stand for it, with weights of sum 1.
 
         In a grid these are the combinations of the other factors that have every wanted value
-        complete, in as many seeds as any has. Empty where there is none.
+        complete in the same seeds, which are as many as any combination has. Empty where there is
+        none.
         """
-        found: list[tuple[int, dict[Any, str]]] = []
-        for rest in self._rests(axis):
-            rows = around(self.complete, axis, rest)
-            groups = {value: rows[rows[axis] == value] for value in wanted}
-            seeds = set.intersection(*(set(group["seed"]) for group in groups.values()))
-            if seeds:
-                settings = {value: group["setting"].iloc[0] for value, group in groups.items()}
-                found.append((len(seeds), settings))
-        most = max((count for count, _ in found), default=0)
-        chosen = [settings for count, settings in found if count == most]
-        return {
-            value: {settings[value]: 1 / len(chosen) for settings in chosen}
-            for value in (wanted if chosen else ())
-        }
+        lines = [line for line in self.lines[axis] if line.keys() >= set(wanted)]
+        common = [frozenset.intersection(*(line[value][1] for value in wanted)) for line in lines]
+        most: frozenset[Any] = max(common, key=len, default=frozenset())
+        if not most:
+            return {}
+        chosen = [line for line, seeds in zip(lines, common, strict=True) if seeds == most]
+        return {value: {line[value][0]: 1 / len(chosen) for line in chosen} for value in wanted}
 
     def baseline(self, name: str) -> str | None:
         """The setting of a baseline that shares with the centre what it can; None without one.
@@ -115,6 +122,11 @@ class Evidence:
         estimate = self.contrasts.ratio(part, whole, measure, comparisons)
         settings = tuple(dict.fromkeys([*part, *whole]))
         return _effect(text, measure, settings, estimate, unit=SHARE, **more)
+
+    @staticmethod
+    def _seeds_of(rows: pd.DataFrame) -> frozenset[Any]:
+        """The seeds that are complete."""
+        return frozenset(rows.loc[rows["mean_loss"].notna(), "seed"])
 
     def _rests(self, axis: str) -> list[dict[str, Any]]:
         """The combinations of the other factors along which an axis is looked at.
