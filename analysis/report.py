@@ -31,6 +31,7 @@ from analysis.page.dip_summary import dip_means, dip_sentence
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.question import question
 from analysis.page.tasks import task_section
+from analysis.page.told import told_settings
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
 from cpt.records import StatusWord, SweepDir, write_text
 
@@ -82,6 +83,8 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         plan=sweep.plan,
         plotly=get_plotlyjs(),
         config=theme.CONFIG,
+        palette=theme.PALETTE,
+        told=told_settings(sweep, trials, settings, center),
         question=question(sweep),
         progress=progress(sweep, trials),
         findings=story.findings(sweep, trials, settings, center),

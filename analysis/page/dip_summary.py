@@ -40,7 +40,8 @@ def dip_means(sweep: Sweep, means: pd.DataFrame, center: Mapping[str, Any]) -> T
         headings += [f"{role.upper()} rise", *(["vs no re-warming"] if compared else [])]
         headings += ["highest at", f"{role.upper()} back after"]
         notes += ["nats", *(["nats"] if compared else []), "tokens", "tokens"]
-    return Table(headings, [False, *(True for _ in headings[1:])], rows, notes)
+    numeric = [False, *(True for _ in headings[1:])]
+    return Table(headings, numeric, rows, notes, settings=list(means.index))
 
 
 def _compared(row: pd.Series, role: str) -> Cell:
