@@ -48,20 +48,20 @@ def dip_table(sweep: Sweep, trials: pd.DataFrame, stage: int | None = None) -> p
     number = len(sweep.plan["stages"]) - 1 if stage is None else stage
     stages = stage_table(sweep)
     ends = stages[stages["stage"] == number].set_index("trial")["state"]
-    losses = dict(iter(whole_sets(sweep).groupby(["state", "role"])))
-    rows = []
-    for trial in trials.loc[~trials["from_scratch"], "trial"]:
-        curves = [losses.get((ends.get(trial), role)) for role in sweep.roles]
-        known = [curve for curve in curves if curve is not None]
-        if len(known) == len(curves) and all(
-            curve["step"].iloc[0] == 0 and len(curve) > 1 for curve in known
-        ):
-            row = {"trial": trial}
-            for role, curve in zip(sweep.roles, known, strict=True):
-                row |= {f"{role}_{name}": value for name, value in _bump(curve).items()}
-            rows.append(row)
-    columns = [f"{role}_{name}" for role in sweep.roles for name in DIP_MEASURES]
-    return pd.DataFrame(rows, columns=["trial", *columns])
+    bumps = pd.DataFrame(_bumps(whole_sets(sweep)).unstack("role"))
+    continued = trials.loc[~trials["from_scratch"], "trial"]
+    found = bumps.reindex(continued.map(ends)).set_axis(continued, axis=0)
+    curved = [("curved", role) for role in sweep.roles]
+    found = found.reindex(
+        columns=pd.MultiIndex.from_product([["curved", *DIP_MEASURES], sweep.roles])
+    )
+    known = found[found[curved].eq(other=True).all(axis=1)]
+    named = {
+        f"{role}_{name}": known[(name, role)].astype(float)
+        for role in sweep.roles
+        for name in DIP_MEASURES
+    }
+    return pd.DataFrame(named, index=known.index).rename_axis("trial").reset_index()
 
 
 def dip_settings(
@@ -130,19 +130,26 @@ def _spread(name: str, found: Estimate) -> dict[str, float]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _bump(losses: pd.DataFrame) -> dict[str, float]:
-    """How high, where and until when; rows in the order of their steps, 0 first."""
-    start = losses["loss"].iloc[0]
-    later = losses.iloc[1:]
-    rise = float(later["loss"].max() - start)
-    rose = later[later["loss"] > start]
-    if pd.isna(rise):
-        return dict.fromkeys(DIP_MEASURES, np.nan)
-    if rose.empty:
-        return {"rise": rise, "peak_tokens": 0.0, "recovered_tokens": 0.0}
-    back = later[(later["step"] > rose["step"].iloc[0]) & (later["loss"] < start)]
-    return {
-        "rise": rise,
-        "peak_tokens": float(later["tokens"].iloc[int(later["loss"].argmax())]),
-        "recovered_tokens": float(back["tokens"].iloc[0]) if len(back) else np.nan,
-    }
+def _bumps(rows: pd.DataFrame) -> pd.DataFrame:
+    """How high, where and until when, of each curve; rows of one in the order of their steps.
+
+    Returns:
+        Index `state` and `role`; `curved`: whether the curve begins at step 0 and goes on; and
+        `DIP_MEASURES`, NaN where the losses are no numbers.
+    """
+    keys = [rows["state"], rows["role"]]
+    groups = rows.groupby(["state", "role"])
+    table = groups[["step", "loss"]].first()
+    table["curved"] = (table["step"] == 0) & (groups.size() > 1)
+    start = groups["loss"].transform("first")
+    later = groups.cumcount() > 0
+    height = (rows["loss"] - start).where(later)
+    above = later & (height > 0)
+    table["rise"] = height.groupby(keys).max()
+    highest = above & (height == height.groupby(keys).transform("max"))
+    back = later & (height < 0) & above.groupby(keys).cummax()
+    for name, chosen in (("peak_tokens", highest), ("recovered_tokens", back)):
+        first = rows[chosen].groupby(["state", "role"])["tokens"].first()
+        never = table["rise"].le(0).map({True: 0.0, False: np.nan})
+        table[name] = first.reindex(table.index).fillna(never)
+    return table[["curved", *DIP_MEASURES]]

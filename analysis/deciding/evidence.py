@@ -59,16 +59,7 @@ class Evidence:
     @cached_property
     def lines(self) -> dict[str, list[dict[Any, tuple[str, frozenset[Any]]]]]:
         """For each axis, settings that differ in it alone: value to setting and complete seeds."""
-        found = {}
-        for axis in self.center:
-            found[axis] = [
-                {
-                    value: (str(rows["setting"].iloc[0]), self._seeds_of(rows))
-                    for value, rows in around(self.trials, axis, rest).groupby(axis, sort=False)
-                }
-                for rest in self._rests(axis)
-            ]
-        return found
+        return {axis: self._lines(axis) for axis in self.center}
 
     def planned(self, axis: str) -> list[Any]:
         """The values of an axis that the plan compares with all else equal, in their order."""
@@ -123,10 +114,44 @@ class Evidence:
         settings = tuple(dict.fromkeys([*part, *whole]))
         return _effect(text, measure, settings, estimate, unit=SHARE, **more)
 
-    @staticmethod
-    def _seeds_of(rows: pd.DataFrame) -> frozenset[Any]:
-        """The seeds that are complete."""
-        return frozenset(rows.loc[rows["mean_loss"].notna(), "seed"])
+    @cached_property
+    def _settings(self) -> list[tuple[str, dict[str, Any], frozenset[Any]]]:
+        """Each setting that is no baseline, its factors (None without meaning), complete seeds."""
+        plain = self.trials[self.trials["baseline"] == ""]
+        seeds = {
+            setting: frozenset(rows)
+            for setting, rows in plain[plain["mean_loss"].notna()].groupby("setting")["seed"]
+        }
+        once = plain.drop_duplicates("setting")
+        factors = once[list(self.center)].astype(object)
+        rows = factors.where(factors.notna(), None).to_dict("records")
+        return [
+            (setting, {str(name): row[name] for name in row}, seeds.get(setting, frozenset()))
+            for setting, row in zip(once["setting"], rows, strict=True)
+        ]
+
+    def _lines(self, axis: str) -> list[dict[Any, tuple[str, frozenset[Any]]]]:
+        """As in `lines`; a factor without meaning for a setting differs from no value."""
+        others = [other for other in self.center if other != axis]
+        exact: dict[Any, dict[Any, tuple[str, frozenset[Any]]]] = {}
+        loose = []
+        for setting, factors, seeds in self._settings:
+            key = tuple(factors[other] for other in others)
+            if factors[axis] is None:
+                continue
+            if None in key:
+                loose.append((key, factors[axis], (setting, seeds)))
+            else:
+                exact.setdefault(key, {})[factors[axis]] = setting, seeds
+        found = []
+        for rest in self._rests(axis):
+            wanted = tuple(rest[other] for other in others)
+            line = dict(exact.get(wanted, {}))
+            for key, value, known in loose:
+                if all(one in (None, other) for one, other in zip(key, wanted, strict=True)):
+                    line.setdefault(value, known)
+            found.append(line)
+        return found
 
     def _rests(self, axis: str) -> list[dict[str, Any]]:
         """The combinations of the other factors along which an axis is looked at.
