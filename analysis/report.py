@@ -15,7 +15,9 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import labels
-from analysis.dips import dip_table, newest_role
+from analysis.deciding.claims import paper_claims
+from analysis.deciding.decision import margin
+from analysis.dips import dip_settings, dip_table, newest_role
 from analysis.drawing import charts, scatter, slices, theme
 from analysis.drawing.every_trial import every_trial_charts
 from analysis.drawing.plane import new_losses
@@ -24,10 +26,13 @@ from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
 from analysis.page.answer import answer
+from analysis.page.claims import claims_section
 from analysis.page.data_tables import datasets_table, reading_table
+from analysis.page.dip_summary import dip_means, dip_sentence
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.question import question
 from analysis.page.tasks import task_section
+from analysis.page.told import told_settings
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
 from cpt.records import StatusWord, SweepDir, write_text
 
@@ -65,6 +70,9 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     if slices.swept(sweep) and not slices.slices(sweep, trials, center):
         every, rates = every_trial_charts(sweep, trials, settings)
         axes = every + axes
+    matters = margin(settings)
+    dips = dip_table(sweep, trials)
+    dipped = dip_settings(sweep, dips, trials, center)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.page"),
         autoescape=True,
@@ -76,6 +84,8 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         plan=sweep.plan,
         plotly=get_plotlyjs(),
         config=theme.CONFIG,
+        palette=theme.PALETTE,
+        told=told_settings(sweep, trials, settings, center),
         question=question(sweep),
         progress=progress(sweep, trials),
         findings=story.findings(sweep, trials, settings, center),
@@ -95,7 +105,11 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         axes=axes,
         sliced=bool(slices.slices(sweep, trials, center)),
         dips=slices.dip_charts(sweep, trials, center),
-        dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+        paper=claims_section(paper_claims(sweep, trials, settings, center)),
+        matters=labels.loss(matters) if matters > 0 else "",
+        dip_means=dip_means(sweep, dipped, center),
+        dip_sentence=dip_sentence(sweep, dipped, center),
+        dip_table=tables.dip_summary(sweep, dips, trials, center),
         rates=rates,
         pretraining=charts.pretraining_chart(sweep),
         checkpoint=upstream.get("checkpoint"),

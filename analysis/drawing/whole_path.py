@@ -8,6 +8,7 @@ import pandas as pd
 from analysis import labels
 from analysis.drawing import lines
 from analysis.drawing.chart import Chart, keys_of, panel, stopped_note
+from analysis.drawing.curve_numbers import losses_told
 from analysis.drawing.curves import along_axis, loss_curves, lr_curves, only_center
 from analysis.load import Sweep
 from analysis.stages import beginnings
@@ -56,4 +57,5 @@ def path_chart(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) ->
         "the scale."
         f"{stopped_note(chosen)}"
     )
-    return Chart("", caption, keys_of(chosen), panels)
+    roles = [role for role in sweep.roles if role in set(losses["role"])]
+    return Chart("", caption, keys_of(chosen), panels, losses_told(losses, roles))
