@@ -1,0 +1,318 @@
+"""The law of continual pre-training, fitted to the curves of a sweep by scipy.
+
+For the loss on one held-out set, in nats per token (arXiv 2505.07796),
+
+    L = L0 + A (S1_pt + S1)^-alpha - C1 S2_pt - C2 S2 + B(r) (1 - (1 + E S1)^-beta)
+
+with S1 and S2 the areas of the stage so far, S1_pt and S2_pt those of pre-training
+(`predicting.areas`). What each term says, and where it is from:
+
+    A     training on, whatever the data: the power law of arXiv 2408.11029
+    C1 C2 annealing, from the same
+    B E beta   the shift to other data, of arXiv 2505.07796: raises the loss on D0, lowers that on D1
+    B(r) = B exp(-kappa r)   replay shrinks the shift exponentially, as there, in one parameter
+
+A term that a sweep cannot tell is dropped: C1 where all trials have one pre-training (it is part of
+L0 then), kappa where all have one share of replay. Where the areas of pre-training are not known,
+S1_pt is taken to be ten times the largest S1, for which the term is all but straight.
+
+    courses = laws.courses(sweep, trials)
+    law = laws.fit(courses, "d0")
+    law.constants       the letters above
+    law.final(course)   the final loss that it gives
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from analysis.predicting.areas import DECAY, Array
+from analysis.predicting.courses import Course, courses
+
+__all__ = ["DECAYS", "Law", "courses", "fit"]
+
+DECAYS = (DECAY, 0.99)
+"""Both ends of the range that is reported for annealing; the one that fits better is taken."""
+MOST_POINTS = 3000
+"""Points of all curves together that enter a fit; longer curves are thinned evenly."""
+POINTS_OF_A_CURVE = 24
+CURVE = 0.1
+"""Weight of a whole curve against that of its final loss: enough to tell terms apart that final
+losses alone do not, and no more, since the law knows nothing of the first steps of a re-warming."""
+UNKNOWN_BEFORE = 10.0
+"""S1 of a pre-training that is not known, in largest S1 of the sweep."""
+ROBUST = 0.01
+"""Residuals beyond this share of the median loss count by their size, not its square."""
+NAMES = ("level", "progress", "alpha", "anneal", "anneal_before", "shift", "relief", "speed", "beta")
+LOWER = (0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0, -5.0, 0.05)
+UPPER = (np.inf, 1.0, 3.0, np.inf, np.inf, 1.0, 200.0, 8.0, 5.0)
+"""Of the parameters; progress and shift as shares of the loss of the pre-trained model, so that no
+term takes away more than there was, in whatever direction the data leave it open."""
+STARTS = tuple(
+    (alpha, relief, speed) for alpha in (0.2, 1.0) for relief in (1.0, 15.0) for speed in (0.0, 2.5)
+)
+TOLERANCE = 1e-6
+"""Of scipy's stopping rules: relative changes of cost and parameters."""
+TRIED, POLISHED, REFITTED = 30, 300, 60
+"""Evaluations of a first try from each start, of the best one after it, and of a refit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What areas are measured in while fitting, so that parameters are of the order of one.
+
+    Attributes:
+        decay: Lambda of the annealing area.
+        before: Mean S1_pt.
+        s1: Largest S1.
+        s2: Largest S2.
+        s2_before: Mean S2_pt.
+        loss: Of the pre-trained model on the set, nats per token.
+    """
+
+    decay: float
+    before: float
+    s1: float
+    s2: float
+    s2_before: float
+    loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """What a fit reads: arrays of one length, an entry for each loss.
+
+    Attributes:
+        way: (S1_pt + S1) / mean S1_pt.
+        s1: S1, in units of its largest.
+        s2: S2, likewise.
+        s2_before: S2_pt - its mean, in units of the mean.
+        replay: Share.
+        loss: Nats per token; NaN where there is none.
+        weight: Of the residual: see `CURVE`.
+    """
+
+    way: Array
+    s1: Array
+    s2: Array
+    s2_before: Array
+    replay: Array
+    loss: Array
+    weight: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A fitted law of one held-out set.
+
+    Attributes:
+        role: d0 or d1.
+        theta: Its parameters in the order of `NAMES`, in `units`; see `constants`.
+        units: Of the areas.
+        free: Which parameters were fitted; the others are 0, which drops their term.
+        converged: Whether scipy's stopping rules were met.
+        cost: Half the robust sum of squares that scipy made small.
+    """
+
+    role: str
+    theta: Array
+    units: Units
+    free: NDArray[np.bool_]
+    converged: bool
+    cost: float
+
+    @property
+    def parameters(self) -> int:
+        """How many were fitted."""
+        return int(self.free.sum())
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """L0, A, alpha, C1, C2, B, kappa, E, beta and lambda of the formula; areas as rates."""
+        of, unit = dict(zip(NAMES, self.theta.tolist(), strict=True)), self.units
+        return {
+            "L0": of["level"] - of["progress"] + of["anneal_before"],
+            "A": of["progress"] * unit.before ** of["alpha"],
+            "alpha": of["alpha"],
+            "C1": of["anneal_before"] / unit.s2_before,
+            "C2": of["anneal"] / unit.s2,
+            "B": _sign(self.role) * of["shift"],
+            "kappa": of["relief"],
+            "E": math.exp(of["speed"]) / unit.s1,
+            "beta": of["beta"],
+            "lambda": unit.decay,
+        }
+
+    def losses(self, course: Course, steps: NDArray[np.int64]) -> Array:
+        """The loss after each of some numbers of updates, nats per token."""
+        points = _points([(course, steps, np.full(len(steps), np.nan))], self.units)
+        return _law(self.theta, points, _sign(self.role))
+
+    def final(self, course: Course) -> float:
+        """The mean loss over the final window of a course, nats per token."""
+        return float(self.losses(course, course.window).mean())
+
+
+def fit(
+    courses: Sequence[Course], role: str, *, like: Law | None = None, decays: Sequence[float] = DECAYS
+) -> Law:
+    """Fits the law of one held-out set by least squares, robust and within bounds.
+
+    Args:
+        courses: The settings, at least one.
+        role: d0, whose loss the shift raises, or d1, whose loss it lowers.
+        like: A law of nearly the same courses to start from, with its units and free parameters;
+            None: from several starts, once for each decay.
+        decays: Lambda of the annealing area; the one that fits best is taken.
+    """
+    if like is not None:
+        return _least(_data(courses, role, like.units), like, like.theta, REFITTED)
+    laws = []
+    for decay in decays:
+        units = _units(courses, role, decay)
+        points = _data(courses, role, units)
+        blank = Law(role, np.zeros(len(NAMES)), units, _free(courses, points), False, math.inf)
+        tried = [_least(points, blank, start, TRIED) for start in _starts(courses, role, units.loss)]
+        best = min(tried, key=lambda law: law.cost)
+        laws.append(_least(points, best, best.theta, POLISHED))
+    return min(laws, key=lambda law: law.cost)
+
+
+def _sign(role: str) -> float:
+    return 1.0 if role == "d0" else -1.0
+
+
+def _units(courses: Sequence[Course], role: str, decay: float) -> Units:
+    own = [course.rates.areas(decay) for course in courses]
+    before = [course.before.areas(decay) for course in courses]
+    s1, s2 = (max(area[number].max() for area in own) or 1.0 for number in (0, 1))
+    return Units(
+        decay=decay,
+        before=float(np.mean([area[0][-1] for area in before])) or UNKNOWN_BEFORE * s1,
+        s1=s1,
+        s2=s2,
+        s2_before=float(np.mean([area[1][-1] for area in before])) or 1.0,
+        loss=float(np.mean([course.losses[role][0] for course in courses])),
+    )
+
+
+def _points(
+    read: Sequence[tuple[Course, NDArray[np.int64], Array]], units: Units, weights: Any = None
+) -> Points:
+    """The points of some courses at some steps, with their losses."""
+    columns = []
+    for course, steps, losses in read:
+        s1, s2 = course.rates.areas(units.decay)
+        before = course.before.areas(units.decay)
+        start = before[0][-1] or units.before
+        ones = np.ones(len(steps))
+        columns.append(
+            (
+                (start + s1[steps]) / units.before,
+                s1[steps] / units.s1,
+                s2[steps] / units.s2,
+                ones * ((before[1][-1] or units.s2_before) / units.s2_before - 1),
+                ones * course.replay,
+                losses,
+            )
+        )
+    joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
+    return Points(*joined, weight=np.ones(len(joined[0])) if weights is None else weights)
+
+
+def _data(courses: Sequence[Course], role: str, units: Units) -> Points:
+    """The thinned curves and the final losses; a final loss stands at the window's middle step."""
+    most = max(3, min(POINTS_OF_A_CURVE, MOST_POINTS // len(courses)))
+    read, weights = [], []
+    for course in courses:
+        chosen = np.unique(np.linspace(0, len(course.steps) - 1, most).round().astype(int))
+        middle = course.window[(len(course.window) - 1) // 2 :][:1]
+        losses = np.append(course.losses[role][chosen], course.finals[role])
+        read.append((course, np.append(course.steps[chosen], middle), losses))
+        weights.append(np.append(np.full(len(chosen), CURVE * len(chosen) ** -0.5), 1.0))
+    return _points(read, units, np.concatenate(weights))
+
+
+def _free(courses: Sequence[Course], points: Points) -> NDArray[np.bool_]:
+    """Which parameters the data can tell."""
+    free = dict.fromkeys(NAMES, True)
+    free["relief"] = bool(np.ptp(points.replay) > 0)
+    free["anneal"] = bool(points.s2.max() > 0)
+    free["anneal_before"] = bool(np.ptp(points.s2_before) > 0.01)
+    return np.array([free[name] for name in NAMES])
+
+
+def _starts(courses: Sequence[Course], role: str, first: float) -> Iterator[Array]:
+    """Where fits begin: the shift as large as the largest change, half of it, slow and fast."""
+    changes = [_sign(role) * (course.finals[role] - first) for course in courses]
+    shift = max(0.05, 1.3 * max(changes))
+    for alpha, relief, speed in STARTS:
+        yield np.array([first, 0.3, alpha, 0.05, 0.0, shift, relief, speed, 1.0])
+
+
+def _least(points: Points, law: Law, start: Array, most: int) -> Law:
+    """One run of scipy's trust region from one start."""
+    free, sign = law.free, _sign(law.role)
+    whole = np.where([name in ("progress", "shift") for name in NAMES], law.units.loss, 1.0)
+    lower, upper = np.array(LOWER)[free], (whole * UPPER)[free]
+
+    def full(theta: Array) -> Array:
+        whole = np.zeros(len(NAMES))
+        whole[free] = theta
+        return whole
+
+    found = least_squares(
+        lambda theta: points.weight * (_law(full(theta), points, sign) - points.loss),
+        np.clip(start[free], lower + 1e-6, upper - 1e-6),
+        jac=lambda theta: (points.weight[:, None] * _slopes(full(theta), points, sign))[:, free],
+        bounds=(lower, upper),
+        x_scale="jac",
+        ftol=TOLERANCE,
+        xtol=TOLERANCE,
+        loss="soft_l1",
+        f_scale=ROBUST * float(np.median(points.loss)),
+        max_nfev=most,
+    )
+    return dataclasses.replace(
+        law, theta=full(found.x), converged=found.status > 0, cost=float(found.cost)
+    )
+
+
+def _law(theta: Array, points: Points, sign: float) -> Array:
+    level, progress, alpha, anneal, anneal_before, shift, relief, speed, beta = theta
+    moved = 1 - (1 + math.exp(speed) * points.s1) ** -beta
+    return np.asarray(
+        level
+        + progress * (points.way**-alpha - 1)
+        - anneal * points.s2
+        - anneal_before * points.s2_before
+        + sign * shift * np.exp(-relief * points.replay) * moved
+    )
+
+
+def _slopes(theta: Array, points: Points, sign: float) -> Array:
+    """The derivatives of `_law` by its parameters: one column each."""
+    _, progress, alpha, _, _, shift, relief, speed, beta = theta
+    left = points.way**-alpha
+    grown = math.exp(speed) * points.s1
+    kept = (1 + grown) ** -beta
+    relieved = sign * np.exp(-relief * points.replay)
+    return np.column_stack(
+        [
+            np.ones(len(left)),
+            left - 1,
+            -progress * left * np.log(points.way),
+            -points.s2,
+            -points.s2_before,
+            relieved * (1 - kept),
+            -points.replay * relieved * shift * (1 - kept),
+            shift * relieved * beta * grown * kept / (1 + grown),
+            shift * relieved * kept * np.log1p(grown),
+        ]
+    )

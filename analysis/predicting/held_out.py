@@ -1,0 +1,189 @@
+"""Whether a fit can be believed: it is judged on settings that it has not seen.
+
+All seeds of a setting are left out together. Up to `MOST_FOLDS` settings are left out one by one,
+more in so many groups. A fit that does not hold predicts nothing; the sentence says why.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from analysis import labels, laws
+from analysis.measures import CONFIDENCE
+from analysis.predicting import surface
+from analysis.predicting.courses import Course
+from analysis.predicting.surface import Surface
+
+MOST_FOLDS = 30
+BOUND = 0.01
+"""A fit whose held-out error (root mean square) is a larger share of the loss does not hold."""
+LAW, SURFACE = "loss law", "response surface"
+
+
+class Fitted(Protocol):
+    """What `laws.fit` and `surface.fit` return."""
+
+    @property
+    def parameters(self) -> int: ...
+
+    @property
+    def converged(self) -> bool: ...
+
+    def final(self, course: Course) -> float: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A fit of one held-out set's final losses, and what it did with settings it had not seen.
+
+    Attributes:
+        model: `LAW` or `SURFACE`.
+        role: d0 or d1.
+        fit: To all settings; None where there were too few of them to try.
+        folds: Fits with some settings left out.
+        table: One row a setting: `setting`, `observed` (mean final loss over seeds), `fitted`,
+            `held_out` (predicted without it), `others` (mean of the settings of its fold's fit),
+            all nats per token; `error` = held_out - observed; `share` = |error| / observed.
+        why: Why it does not hold, as a sentence without a full stop; empty where it does.
+    """
+
+    model: str
+    role: str
+    fit: Fitted | None
+    folds: Sequence[Fitted]
+    table: pd.DataFrame
+    why: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether it may predict."""
+        return not self.why
+
+    @property
+    def error(self) -> float:
+        """Root mean square of held-out errors, nats per token."""
+        return _size(self.table["error"])
+
+    @property
+    def error_of_mean(self) -> float:
+        """The same of predicting the mean of the other settings."""
+        return _size(self.table["others"] - self.table["observed"])
+
+    @property
+    def freedom(self) -> int:
+        """Settings less parameters; at least 1."""
+        return max(1, len(self.table) - (self.fit.parameters if self.fit else 0))
+
+    def deviation(self, course: Course) -> float:
+        """Standard deviation of the mean loss of a setting, over seeds, around the prediction.
+
+        Of the surface by the theory of least squares. Of the law by resampling: the square root of
+        held-out error squared plus the jackknife variance of the prediction over the folds, which
+        grows where the fits part, outside of what was tried.
+        """
+        if isinstance(self.fit, Surface):
+            return self.fit.deviation(course)
+        around = np.array([fold.final(course) for fold in self.folds])
+        jackknife = (len(around) - 1) * float(np.var(around))
+        return float(np.sqrt(self.error**2 + jackknife))
+
+    def predict(self, course: Course) -> tuple[float, float, float]:
+        """The final loss of a setting and its 95% prediction interval, by Student's t.
+
+        Raises:
+            ValueError: The fit does not hold.
+        """
+        if self.fit is None or self.why:
+            raise ValueError(f"the {self.model} of {self.role} does not hold: {self.why}")
+        value = self.fit.final(course)
+        half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.deviation(course)
+        return value, value - half, value + half
+
+
+def judge(courses: Sequence[Course], role: str, model: str) -> Judged:
+    """Fits a model to all settings, and to all but some, and says whether it holds.
+
+    Args:
+        courses: As `courses.courses` returns them; the surface reads the usual ones alone.
+        role: d0 or d1.
+        model: `LAW` or `SURFACE`.
+    """
+    if model == SURFACE:
+        courses = [one for one in courses if one.usual and np.isfinite([one.peak, one.replay]).all()]
+    courses = [one for one in courses if np.isfinite(one.replay) and len(one.window)]
+    if len(courses) < 3:
+        few = f"{len(courses)} settings with a complete trial are too few to leave one out"
+        return Judged(model, role, None, [], _table([], [], [], []), few)
+    again: Callable[[Sequence[Course]], Fitted]
+    if model == LAW:
+        law = laws.fit(courses, role)
+        fit, again = law, lambda kept: laws.fit(kept, role, like=law)
+    else:
+        fit, again = surface.fit(courses, role), lambda kept: surface.fit(kept, role)
+    groups = _groups(len(courses))
+    folds = [again([one for one, own in zip(courses, groups, strict=True) if own != group])
+             for group in range(groups.max() + 1)]
+    finals = np.array([one.finals[role] for one in courses])
+    table = _table(
+        courses,
+        finals,
+        [fit.final(one) for one in courses],
+        [folds[group].final(one) for one, group in zip(courses, groups, strict=True)],
+    )
+    table["others"] = [float(finals[groups != group].mean()) for group in groups]
+    judged = Judged(model, role, fit, folds, table, "")
+    return Judged(model, role, fit, folds, table, _trouble(judged))
+
+
+def _groups(count: int) -> NDArray[np.int64]:
+    """The fold of each setting: neighbours in the order of trials are in different ones."""
+    return np.arange(count) % min(count, MOST_FOLDS)
+
+
+def _table(
+    courses: Sequence[Course],
+    observed: Sequence[float] | NDArray[np.float64],
+    fitted: Sequence[float],
+    held_out: Sequence[float],
+) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "setting": [one.setting for one in courses],
+            "observed": np.asarray(observed, dtype=float),
+            "fitted": np.asarray(fitted, dtype=float),
+            "held_out": np.asarray(held_out, dtype=float),
+            "others": np.nan,
+        }
+    )
+    table["error"] = table["held_out"] - table["observed"]
+    table["share"] = table["error"].abs() / table["observed"]
+    return table
+
+
+def _trouble(judged: Judged) -> str:
+    """Why a fit does not hold; empty where it does."""
+    fit, table = judged.fit, judged.table
+    if fit is None:
+        return judged.why
+    if len(table) <= fit.parameters:
+        return f"{len(table)} settings cannot check {fit.parameters} parameters"
+    if not fit.converged:
+        return "the fit did not converge"
+    if not judged.error < judged.error_of_mean:
+        return (
+            f"its held-out error of {labels.loss(judged.error)} nats is no smaller than that of "
+            f"guessing the mean of the other settings, {labels.loss(judged.error_of_mean)}"
+        )
+    share = judged.error / float(table["observed"].mean())
+    if share > BOUND:
+        return f"its held-out error is {share:.1%} of the loss, above the bound of {BOUND:.0%}"
+    return ""
+
+
+def _size(errors: pd.Series) -> float:
+    return float(np.sqrt((errors**2).mean()))
