@@ -154,9 +154,10 @@ class Law:
         points = _points([(course, steps, np.full(len(steps), np.nan))], self.units)
         return _law(self.theta, points, _sign(self.role))
 
-    def final(self, course: Course) -> float:
-        """The mean loss over the final window of a course, nats per token."""
-        return float(self.losses(course, course.window).mean())
+    def finals(self, courses: Sequence[Course]) -> Array:
+        """The final loss of each course, that at the middle of its window, nats per token."""
+        read = [(course, course.middle, np.full(1, np.nan)) for course in courses]
+        return _law(self.theta, _points(read, self.units), _sign(self.role))
 
 
 def fit(
@@ -232,9 +233,8 @@ def _data(courses: Sequence[Course], role: str, units: Units) -> Points:
     read, weights = [], []
     for course in courses:
         chosen = np.unique(np.linspace(0, len(course.steps) - 1, most).round().astype(int))
-        middle = course.window[(len(course.window) - 1) // 2 :][:1]
         losses = np.append(course.losses[role][chosen], course.finals[role])
-        read.append((course, np.append(course.steps[chosen], middle), losses))
+        read.append((course, np.append(course.steps[chosen], course.middle), losses))
         weights.append(np.append(np.full(len(chosen), CURVE * len(chosen) ** -0.5), 1.0))
     return _points(read, units, np.concatenate(weights))
 

@@ -72,6 +72,11 @@ class Course:
     finals: Mapping[str, float] = field(default_factory=dict)
     seeds: int = 0
 
+    @property
+    def middle(self) -> NDArray[np.int64]:
+        """The middle step of the final window, shape (1,)."""
+        return self.window[(len(self.window) - 1) // 2 :][:1]
+
 
 def factors_of(sweep: Sweep) -> dict[str, dict[str, Any]]:
     """Trial to its factors, `max_lr` and `replay_fraction` as its only later stage has them."""

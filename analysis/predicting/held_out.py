@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from analysis import labels, laws
 from analysis.measures import CONFIDENCE
 from analysis.predicting import surface
+from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course
 from analysis.predicting.surface import Surface
 
@@ -34,7 +35,7 @@ class Fitted(Protocol):
     @property
     def converged(self) -> bool: ...
 
-    def final(self, course: Course) -> float: ...
+    def finals(self, courses: Sequence[Course]) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,30 +80,36 @@ class Judged:
         """Settings less parameters; at least 1."""
         return max(1, len(self.table) - (self.fit.parameters if self.fit else 0))
 
-    def deviation(self, course: Course) -> float:
-        """Standard deviation of the mean loss of a setting, over seeds, around the prediction.
-
-        Of the surface by the theory of least squares. Of the law by resampling: the square root of
-        held-out error squared plus the jackknife variance of the prediction over the folds, which
-        grows where the fits part, outside of what was tried.
-        """
-        if isinstance(self.fit, Surface):
-            return self.fit.deviation(course)
-        around = np.array([fold.final(course) for fold in self.folds])
-        jackknife = (len(around) - 1) * float(np.var(around))
-        return float(np.sqrt(self.error**2 + jackknife))
-
-    def predict(self, course: Course) -> tuple[float, float, float]:
-        """The final loss of a setting and its 95% prediction interval, by Student's t.
+    def finals(self, courses: Sequence[Course]) -> Array:
+        """The final losses of settings that need not have been run, nats per token.
 
         Raises:
             ValueError: The fit does not hold.
         """
         if self.fit is None or self.why:
             raise ValueError(f"the {self.model} of {self.role} does not hold: {self.why}")
-        value = self.fit.final(course)
-        half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.deviation(course)
-        return value, value - half, value + half
+        return self.fit.finals(courses)
+
+    def spread(self, courses: Sequence[Course]) -> Array:
+        """Standard deviations of those predictions, for what the settings leave open of the fit.
+
+        Of the surface by the theory of least squares, of the law by the jackknife over folds; both
+        grow outside of what was tried.
+        """
+        if isinstance(self.fit, Surface):
+            return self.fit.spread(courses)
+        around = np.array([fold.finals(courses) for fold in self.folds])
+        return np.sqrt((len(around) - 1) * around.var(axis=0))
+
+    @property
+    def scatter(self) -> float:
+        """Standard deviation of settings around the fit: held-out errors, of the surface residuals."""
+        return self.fit.residual if isinstance(self.fit, Surface) else self.error
+
+    def half_widths(self, courses: Sequence[Course]) -> Array:
+        """Half the 95% prediction interval of each setting's mean over seeds, by Student's t."""
+        deviations = np.hypot(self.spread(courses), self.scatter)
+        return float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * deviations
 
 
 def judge(courses: Sequence[Course], role: str, model: str) -> Judged:
@@ -132,8 +139,8 @@ def judge(courses: Sequence[Course], role: str, model: str) -> Judged:
     table = _table(
         courses,
         finals,
-        [fit.final(one) for one in courses],
-        [folds[group].final(one) for one, group in zip(courses, groups, strict=True)],
+        fit.finals(courses),
+        [float(folds[own].finals([one])[0]) for one, own in zip(courses, groups, strict=True)],
     )
     table["others"] = [float(finals[groups != group].mean()) for group in groups]
     judged = Judged(model, role, fit, folds, table, "")
@@ -147,8 +154,8 @@ def _groups(count: int) -> NDArray[np.int64]:
 
 def _table(
     courses: Sequence[Course],
-    observed: Sequence[float] | NDArray[np.float64],
-    fitted: Sequence[float],
+    observed: Sequence[float] | Array,
+    fitted: Sequence[float] | Array,
     held_out: Sequence[float],
 ) -> pd.DataFrame:
     table = pd.DataFrame(

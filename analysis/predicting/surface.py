@@ -15,9 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from analysis.measures import CONFIDENCE
 from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course
 
@@ -30,7 +28,7 @@ class Surface:
 
     Attributes:
         middle: Means of log peak and log replay.
-        spread: Their standard deviations; 1 where there is none.
+        scale: Their standard deviations; 1 where there is none.
         kept: Which of the six terms were fitted.
         weights: One for each of those, nats per token.
         inverse: Of X'X, for intervals.
@@ -39,7 +37,7 @@ class Surface:
     """
 
     middle: Array
-    spread: Array
+    scale: Array
     kept: NDArray[np.bool_]
     weights: Array
     inverse: Array
@@ -56,21 +54,17 @@ class Surface:
         """Linear least squares always do."""
         return True
 
-    def final(self, course: Course) -> float:
-        """The final loss of a setting, nats per token."""
-        return float((self._terms(course) @ self.weights)[0])
+    def finals(self, courses: Sequence[Course]) -> Array:
+        """The final loss of each setting, nats per token."""
+        return self._terms(courses) @ self.weights
 
-    def deviation(self, course: Course) -> float:
-        """Standard deviation of a new setting's mean loss around `final`; larger further out."""
-        row = self._terms(course)[0]
-        return self.residual * float(np.sqrt(1 + row @ self.inverse @ row))
+    def spread(self, courses: Sequence[Course]) -> Array:
+        """Standard deviation of `finals` itself: grows outside of what was tried."""
+        rows = self._terms(courses)
+        return self.residual * np.sqrt(((rows @ self.inverse) * rows).sum(axis=1))
 
-    def half_width(self, course: Course) -> float:
-        """Half the 95% prediction interval: Student's quantile times `deviation`."""
-        return float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.deviation(course)
-
-    def _terms(self, course: Course) -> Array:
-        return _terms((_place([course]) - self.middle) / self.spread)[:, self.kept]
+    def _terms(self, courses: Sequence[Course]) -> Array:
+        return _terms((_place(courses) - self.middle) / self.scale)[:, self.kept]
 
 
 def fit(courses: Sequence[Course], role: str) -> Surface:
@@ -81,9 +75,9 @@ def fit(courses: Sequence[Course], role: str) -> Surface:
         role: d0 or d1.
     """
     place = _place(courses)
-    middle, spread = place.mean(axis=0), place.std(axis=0)
-    spread[spread < 1e-9] = 1.0
-    terms = _terms((place - middle) / spread)
+    middle, scale = place.mean(axis=0), place.std(axis=0)
+    scale[scale < 1e-9] = 1.0
+    terms = _terms((place - middle) / scale)
     kept = _told_apart(terms)
     losses = np.array([course.finals[role] for course in courses])
     weights, _, _, _ = np.linalg.lstsq(terms[:, kept], losses, rcond=None)
@@ -91,7 +85,7 @@ def fit(courses: Sequence[Course], role: str) -> Surface:
     off = losses - terms[:, kept] @ weights
     return Surface(
         middle=middle,
-        spread=spread,
+        scale=scale,
         kept=kept,
         weights=weights,
         inverse=np.linalg.inv(terms[:, kept].T @ terms[:, kept]),
