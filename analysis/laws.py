@@ -38,7 +38,10 @@ from analysis.predicting.courses import Course, courses
 __all__ = ["DECAYS", "Law", "courses", "fit"]
 
 DECAYS = (DECAY, 0.99)
-"""Both ends of the range that is reported for annealing; the one that fits better is taken."""
+"""Both ends of the range that is reported for annealing: the usual value first, and the other."""
+EVIDENCE = 3.0
+"""The other value is taken where the settings speak so many times as much for it (Raftery, 1995:
+positive evidence), by the ratio of costs to the power of half the number of settings."""
 MOST_POINTS = 3000
 """Points of all curves together that enter a fit; longer curves are thinned evenly."""
 POINTS_OF_A_CURVE = 24
@@ -118,6 +121,8 @@ class Law:
         free: Which parameters were fitted; the others are 0, which drops their term.
         converged: Whether scipy's stopping rules were met.
         cost: Half the robust sum of squares that scipy made small.
+        rivals: The same fitted with other lambdas, each with its share of the evidence: stages of a
+            few hundred updates hardly tell them apart, but longer ones will differ by them.
     """
 
     role: str
@@ -126,6 +131,7 @@ class Law:
     free: NDArray[np.bool_]
     converged: bool
     cost: float
+    rivals: tuple[tuple[float, "Law"], ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -169,20 +175,32 @@ def fit(
         courses: The settings, at least one.
         role: d0, whose loss the shift raises, or d1, whose loss it lowers.
         like: A law of nearly the same courses to start from, with its units and free parameters;
-            None: from several starts, once for each decay.
-        decays: Lambda of the annealing area; the one that fits best is taken.
+            None: from several starts, once for each decay, with `rivals`.
+        decays: Lambda of the annealing area, see `EVIDENCE`.
     """
     if like is not None:
         return _least(_data(courses, role, like.units), like, like.theta, REFITTED)
-    laws = []
-    for decay in decays:
-        units = _units(courses, role, decay)
-        points = _data(courses, role, units)
-        blank = Law(role, np.zeros(len(NAMES)), units, _free(courses, points), False, math.inf)
-        tried = [_least(points, blank, start, TRIED) for start in _starts(courses, role, units.loss)]
-        best = min(tried, key=lambda law: law.cost)
-        laws.append(_least(points, best, best.theta, POLISHED))
-    return min(laws, key=lambda law: law.cost)
+    laws = [_from_starts(courses, role, decay) for decay in decays]
+    least = min(law.cost for law in laws)
+    evidence = [(least / law.cost) ** (len(courses) / 2) if law.cost else 1.0 for law in laws]
+    best = int(np.argmax(evidence))
+    taken = best if evidence[best] > EVIDENCE * evidence[0] else 0
+    rivals = tuple(
+        (evidence[number] / sum(evidence), law) for number, law in enumerate(laws) if number != taken
+    )
+    return dataclasses.replace(laws[taken], rivals=rivals)
+
+
+def _from_starts(courses: Sequence[Course], role: str, decay: float) -> Law:
+    """The best of fits from several starts."""
+    units = _units(courses, role, decay)
+    points = _data(courses, role, units)
+    blank = Law(
+        role, np.zeros(len(NAMES)), units, _free(points), converged=False, cost=math.inf
+    )
+    tried = [_least(points, blank, start, TRIED) for start in _starts(courses, role, units.loss)]
+    best = min(tried, key=lambda law: law.cost)
+    return _least(points, best, best.theta, POLISHED)
 
 
 def _sign(role: str) -> float:
@@ -239,7 +257,7 @@ def _data(courses: Sequence[Course], role: str, units: Units) -> Points:
     return _points(read, units, np.concatenate(weights))
 
 
-def _free(courses: Sequence[Course], points: Points) -> NDArray[np.bool_]:
+def _free(points: Points) -> NDArray[np.bool_]:
     """Which parameters the data can tell."""
     free = dict.fromkeys(NAMES, True)
     free["relief"] = bool(np.ptp(points.replay) > 0)

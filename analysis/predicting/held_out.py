@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from analysis import labels, laws
+from analysis.laws import Law
 from analysis.measures import CONFIDENCE
 from analysis.predicting import surface
 from analysis.predicting.areas import Array
@@ -93,13 +94,19 @@ class Judged:
     def spread(self, courses: Sequence[Course]) -> Array:
         """Standard deviations of those predictions, for what the settings leave open of the fit.
 
-        Of the surface by the theory of least squares, of the law by the jackknife over folds; both
-        grow outside of what was tried.
+        Of the surface by the theory of least squares. Of the law the jackknife over folds, and how
+        far its rivals predict another loss, squared and weighed by their evidence. All of it grows
+        outside of what was tried.
         """
         if isinstance(self.fit, Surface):
             return self.fit.spread(courses)
         around = np.array([fold.finals(courses) for fold in self.folds])
-        return np.sqrt((len(around) - 1) * around.var(axis=0))
+        variance = (len(around) - 1) * around.var(axis=0)
+        if isinstance(self.fit, Law):
+            own = self.fit.finals(courses)
+            for share, rival in self.fit.rivals:
+                variance += share * (rival.finals(courses) - own) ** 2
+        return np.sqrt(variance)
 
     @property
     def scatter(self) -> float:
