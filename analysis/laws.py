@@ -7,10 +7,10 @@ For the loss on one held-out set, in nats per token (arXiv 2505.07796),
 with S1 and S2 the areas of the stage so far, S1_pt and S2_pt those of pre-training
 (`predicting.areas`). What each term says, and where it is from:
 
-    A     training on, whatever the data: the power law of arXiv 2408.11029
-    C1 C2 annealing, from the same
-    B E beta   the shift to other data, of arXiv 2505.07796: raises the loss on D0, lowers that on D1
-    B(r) = B exp(-kappa r)   replay shrinks the shift exponentially, as there, in one parameter
+    A, alpha      training on, whatever the data: the power law of arXiv 2408.11029
+    C1, C2        annealing, from the same
+    B, E, beta    the shift to other data, of arXiv 2505.07796: raises the D0 loss, lowers D1's
+    B(r) = B exp(-kappa r)    replay shrinks the shift exponentially, as there, in one parameter
 
 A term that a sweep cannot tell is dropped: C1 where all trials have one pre-training (it is part of
 L0 then), kappa where all have one share of replay. Where the areas of pre-training are not known,
@@ -26,7 +26,6 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ from scipy.optimize import least_squares
 
 from analysis.predicting.areas import DECAY, Array
 from analysis.predicting.courses import Course, courses
+from analysis.predicting.points import Points, Units, data_of, points_of, units_of
 
 __all__ = ["DECAYS", "Law", "courses", "fit"]
 
@@ -42,17 +42,19 @@ DECAYS = (DECAY, 0.99)
 EVIDENCE = 3.0
 """The other value is taken where the settings speak so many times as much for it (Raftery, 1995:
 positive evidence), by the ratio of costs to the power of half the number of settings."""
-MOST_POINTS = 3000
-"""Points of all curves together that enter a fit; longer curves are thinned evenly."""
-POINTS_OF_A_CURVE = 24
-CURVE = 0.1
-"""Weight of a whole curve against that of its final loss: enough to tell terms apart that final
-losses alone do not, and no more, since the law knows nothing of the first steps of a re-warming."""
-UNKNOWN_BEFORE = 10.0
-"""S1 of a pre-training that is not known, in largest S1 of the sweep."""
 ROBUST = 0.01
 """Residuals beyond this share of the median loss count by their size, not its square."""
-NAMES = ("level", "progress", "alpha", "anneal", "anneal_before", "shift", "relief", "speed", "beta")
+NAMES = (
+    "level",
+    "progress",
+    "alpha",
+    "anneal",
+    "anneal_before",
+    "shift",
+    "relief",
+    "speed",
+    "beta",
+)
 LOWER = (0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0, -5.0, 0.05)
 UPPER = (np.inf, 1.0, 3.0, np.inf, np.inf, 1.0, 200.0, 8.0, 5.0)
 """Of the parameters; progress and shift as shares of the loss of the pre-trained model, so that no
@@ -64,50 +66,6 @@ TOLERANCE = 1e-6
 """Of scipy's stopping rules: relative changes of cost and parameters."""
 TRIED, POLISHED, REFITTED = 30, 300, 60
 """Evaluations of a first try from each start, of the best one after it, and of a refit."""
-
-
-@dataclass(frozen=True, eq=False)
-class Units:
-    """What areas are measured in while fitting, so that parameters are of the order of one.
-
-    Attributes:
-        decay: Lambda of the annealing area.
-        before: Mean S1_pt.
-        s1: Largest S1.
-        s2: Largest S2.
-        s2_before: Mean S2_pt.
-        loss: Of the pre-trained model on the set, nats per token.
-    """
-
-    decay: float
-    before: float
-    s1: float
-    s2: float
-    s2_before: float
-    loss: float
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """What a fit reads: arrays of one length, an entry for each loss.
-
-    Attributes:
-        way: (S1_pt + S1) / mean S1_pt.
-        s1: S1, in units of its largest.
-        s2: S2, likewise.
-        s2_before: S2_pt - its mean, in units of the mean.
-        replay: Share.
-        loss: Nats per token; NaN where there is none.
-        weight: Of the residual: see `CURVE`.
-    """
-
-    way: Array
-    s1: Array
-    s2: Array
-    s2_before: Array
-    replay: Array
-    loss: Array
-    weight: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,17 +115,21 @@ class Law:
 
     def losses(self, course: Course, steps: NDArray[np.int64]) -> Array:
         """The loss after each of some numbers of updates, nats per token."""
-        points = _points([(course, steps, np.full(len(steps), np.nan))], self.units)
+        points = points_of([(course, steps)], self.units)
         return _law(self.theta, points, _sign(self.role))
 
     def finals(self, courses: Sequence[Course]) -> Array:
         """The final loss of each course, that at the middle of its window, nats per token."""
-        read = [(course, course.middle, np.full(1, np.nan)) for course in courses]
-        return _law(self.theta, _points(read, self.units), _sign(self.role))
+        points = points_of([(course, course.middle) for course in courses], self.units)
+        return _law(self.theta, points, _sign(self.role))
 
 
 def fit(
-    courses: Sequence[Course], role: str, *, like: Law | None = None, decays: Sequence[float] = DECAYS
+    courses: Sequence[Course],
+    role: str,
+    *,
+    like: Law | None = None,
+    decays: Sequence[float] = DECAYS,
 ) -> Law:
     """Fits the law of one held-out set by least squares, robust and within bounds.
 
@@ -175,86 +137,44 @@ def fit(
         courses: The settings, at least one.
         role: d0, whose loss the shift raises, or d1, whose loss it lowers.
         like: A law of nearly the same courses to start from, with its units and free parameters;
-            None: from several starts, once for each decay, with `rivals`.
+            None: from several starts, and with `rivals`.
         decays: Lambda of the annealing area, see `EVIDENCE`.
     """
     if like is not None:
-        return _least(_data(courses, role, like.units), like, like.theta, REFITTED)
-    laws = [_from_starts(courses, role, decay) for decay in decays]
+        return _least(data_of(courses, role, like.units), like, like.theta, REFITTED)
+    laws = [_from_starts(courses, role, decays[0])]
+    laws += [_again(courses, role, decay, laws[0]) for decay in decays[1:]]
     least = min(law.cost for law in laws)
     evidence = [(least / law.cost) ** (len(courses) / 2) if law.cost else 1.0 for law in laws]
     best = int(np.argmax(evidence))
     taken = best if evidence[best] > EVIDENCE * evidence[0] else 0
     rivals = tuple(
-        (evidence[number] / sum(evidence), law) for number, law in enumerate(laws) if number != taken
+        (evidence[number] / sum(evidence), law)
+        for number, law in enumerate(laws)
+        if number != taken
     )
     return dataclasses.replace(laws[taken], rivals=rivals)
 
 
 def _from_starts(courses: Sequence[Course], role: str, decay: float) -> Law:
     """The best of fits from several starts."""
-    units = _units(courses, role, decay)
-    points = _data(courses, role, units)
-    blank = Law(
-        role, np.zeros(len(NAMES)), units, _free(points), converged=False, cost=math.inf
-    )
+    units = units_of(courses, role, decay)
+    points = data_of(courses, role, units)
+    blank = Law(role, np.zeros(len(NAMES)), units, _free(points), converged=False, cost=math.inf)
     tried = [_least(points, blank, start, TRIED) for start in _starts(courses, role, units.loss)]
     best = min(tried, key=lambda law: law.cost)
     return _least(points, best, best.theta, POLISHED)
 
 
+def _again(courses: Sequence[Course], role: str, decay: float, law: Law) -> Law:
+    """The same law with another lambda."""
+    units = units_of(courses, role, decay)
+    points = data_of(courses, role, units)
+    return _least(points, dataclasses.replace(law, units=units), law.theta, POLISHED)
+
+
 def _sign(role: str) -> float:
     return 1.0 if role == "d0" else -1.0
-
-
-def _units(courses: Sequence[Course], role: str, decay: float) -> Units:
-    own = [course.rates.areas(decay) for course in courses]
-    before = [course.before.areas(decay) for course in courses]
-    s1, s2 = (max(area[number].max() for area in own) or 1.0 for number in (0, 1))
-    return Units(
-        decay=decay,
-        before=float(np.mean([area[0][-1] for area in before])) or UNKNOWN_BEFORE * s1,
-        s1=s1,
-        s2=s2,
-        s2_before=float(np.mean([area[1][-1] for area in before])) or 1.0,
-        loss=float(np.mean([course.losses[role][0] for course in courses])),
-    )
-
-
-def _points(
-    read: Sequence[tuple[Course, NDArray[np.int64], Array]], units: Units, weights: Any = None
-) -> Points:
-    """The points of some courses at some steps, with their losses."""
-    columns = []
-    for course, steps, losses in read:
-        s1, s2 = course.rates.areas(units.decay)
-        before = course.before.areas(units.decay)
-        start = before[0][-1] or units.before
-        ones = np.ones(len(steps))
-        columns.append(
-            (
-                (start + s1[steps]) / units.before,
-                s1[steps] / units.s1,
-                s2[steps] / units.s2,
-                ones * ((before[1][-1] or units.s2_before) / units.s2_before - 1),
-                ones * course.replay,
-                losses,
-            )
-        )
-    joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
-    return Points(*joined, weight=np.ones(len(joined[0])) if weights is None else weights)
-
-
-def _data(courses: Sequence[Course], role: str, units: Units) -> Points:
-    """The thinned curves and the final losses; a final loss stands at the window's middle step."""
-    most = max(3, min(POINTS_OF_A_CURVE, MOST_POINTS // len(courses)))
-    read, weights = [], []
-    for course in courses:
-        chosen = np.unique(np.linspace(0, len(course.steps) - 1, most).round().astype(int))
-        losses = np.append(course.losses[role][chosen], course.finals[role])
-        read.append((course, np.append(course.steps[chosen], course.middle), losses))
-        weights.append(np.append(np.full(len(chosen), CURVE * len(chosen) ** -0.5), 1.0))
-    return _points(read, units, np.concatenate(weights))
 
 
 def _free(points: Points) -> NDArray[np.bool_]:

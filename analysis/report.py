@@ -25,6 +25,7 @@ from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
 from analysis.page.data_tables import datasets_table, reading_table
 from analysis.page.heat import heat_tables, matrix_of_trials
+from analysis.page.prediction import prediction_section
 from analysis.page.question import question
 from analysis.page.tasks import task_section
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
@@ -86,6 +87,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         several_seeds=trials["seed"].nunique() > 1,
         trials=tables.trials_table(sweep, trials, settings, center),
         tasks=task_section(sweep, trials, center),
+        prediction=prediction_section(sweep, trials, settings, center),
         path=path_chart(sweep, trials, center),
         matrices=matrices,
         unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),

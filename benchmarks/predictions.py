@@ -63,14 +63,18 @@ class Expected:
         trial = next(one for one in plan.trials if one.baseline is None)
         before, state = (plan.states[name] for name in trial.states)
         self.config = state.config
-        pretraining = areas(np.array([before.config.lr(step) for step in range(before.config.end_step)]))
+        pretraining = areas(
+            np.array([before.config.lr(step) for step in range(before.config.end_step)])
+        )
         self.before = pretraining[0][-1], pretraining[1][-1]
         self.starts = {
             role: float(curve[-1]) for role, curve in self.truth.curves(trial.states[0]).items()
         }
         self.areas: dict[tuple[float, int], tuple[np.ndarray, np.ndarray]] = {}
 
-    def losses(self, peak: float, replay: np.ndarray, times: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def losses(
+        self, peak: float, replay: np.ndarray, times: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Final D0 and D1 losses of one peak with some shares of replay."""
         steps = self.config.total_steps * times
         if (peak, times) not in self.areas:
@@ -116,7 +120,9 @@ def known_best(measures: pd.DataFrame, cap: float) -> float:
     return max(float(under.max()), 0.0) if len(under) else 0.0
 
 
-def regrets(found: Outlook, expected: Expected, planned: pd.DataFrame, noise: np.random.Generator) -> dict[str, float]:
+def regrets(
+    found: Outlook, expected: Expected, planned: pd.DataFrame, noise: np.random.Generator
+) -> dict[str, float]:
     """Regret without another trial, with the proposals and with random points."""
     within, cap = bounds(found.courses), found.cap()
     assert within is not None
@@ -165,7 +171,8 @@ def held_out(found: Outlook, trials: pd.DataFrame) -> list[dict[str, Any]]:
 def covered(found: Outlook, expected: Expected, model: str) -> list[tuple[str, bool, float]]:
     """Whether intervals hold what is expected of settings that were not run."""
     within = bounds(found.courses)
-    assert within is not None and found.unrun is not None
+    assert within is not None
+    assert found.unrun is not None
     low, high = within.peaks
     tried = (2 * low, high / 2)
     cases = [("inside", peak, 1) for peak in np.geomspace(*tried, 5) * 1.2 if peak < tried[1]]
@@ -222,7 +229,9 @@ def report(
     seconds: list[float],
 ) -> None:
     """Prints the tables of one design."""
-    print(f"\n## {name}: {len(regret)} sweeps, fitted and judged in {np.mean(seconds):.1f} s each\n")
+    print(
+        f"\n## {name}: {len(regret)} sweeps, fitted and judged in {np.mean(seconds):.1f} s each\n"
+    )
     rows = []
     for (model, role), group in pd.DataFrame(errors).groupby(["model", "role"]):
         settings, trials = (np.concatenate(list(group[key])) for key in ("settings", "trials"))
@@ -241,11 +250,18 @@ def report(
     if intervals:
         table = pd.DataFrame(intervals, columns=["model", "where", "covered", "error"])
         groups = table.groupby(["model", "where"])
-        print(groups.agg(covered=("covered", "mean"), mean_error=("error", "mean"), worst=("error", "max"), n=("error", "size")).round(4))
+        print(
+            groups.agg(
+                covered=("covered", "mean"),
+                mean_error=("error", "mean"),
+                worst=("error", "max"),
+                n=("error", "size"),
+            ).round(4)
+        )
     print(regret.round(4).to_string(index=False))
     print(regret.drop(columns=["sweep", "model"]).mean().round(4).to_dict())
-    better = (regret["proposals"] < regret["random"]).sum()
-    print(f"proposals better than random on average in {better} of {regret['proposals'].notna().sum()}")
+    better, known = (regret["proposals"] < regret["random"]).sum(), regret["proposals"].count()
+    print(f"proposals better than random on average in {better} of {known}")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def logged_rates(rows: pd.DataFrame, steps: int) -> Array:
         Shape (steps,).
     """
     once = rows.drop_duplicates("step", keep="last").sort_values("step")
-    return np.interp(np.arange(1, steps + 1), once["step"], once["lr"].to_numpy(float))
+    return np.asarray(np.interp(np.arange(1, steps + 1), once["step"], once["lr"].to_numpy(float)))
 
 
 def scheduled_rates(config: ScheduleConfig, steps: int) -> Array:

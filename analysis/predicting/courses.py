@@ -103,13 +103,13 @@ def courses(sweep: Sweep, trials: pd.DataFrame) -> list[Course]:
     rows = whole_sets(sweep)
     rows = rows.merge(complete[["state", "setting"]], on="state")
     means = rows.groupby(["setting", "role", "step"])["loss"].mean()
-    updates = dict(iter(sweep.train.groupby("state")[["step", "lr"]]))
+    updates = {str(state): rows for state, rows in sweep.train.groupby("state")[["step", "lr"]]}
     before = {state: _before(sweep, state, updates) for state in {*_pretrained(complete)}}
     found = []
     for setting, group in complete.groupby("setting", sort=False):
         first = group.iloc[0]
         steps = int(first["steps"])
-        begins = steps - sweep.states.at[first["state"], "final_window_steps"]
+        begins = steps - float(sweep.states["final_window_steps"][first["state"]])
         curves = means[setting].unstack("role")[sweep.roles].dropna()
         evaluated = curves.index.to_numpy(np.int64)
         own = factors[first["trial"]]
@@ -162,6 +162,10 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
+def _steps(sweep: Sweep, state: str) -> int:
+    return int(sweep.states["steps"][state])
+
+
 def _pretrained(trials: pd.DataFrame) -> list[str]:
     return [ends[0] for ends in trials["stage_ends"]]
 
@@ -181,7 +185,7 @@ def _before(sweep: Sweep, state: str, updates: Mapping[str, pd.DataFrame]) -> Ra
     in updates as large as the sweep's.
     """
     if sweep.states.at[state, "stage"] == "upstream":
-        return Rates(_rates(sweep, state, updates, int(sweep.states.at[state, "steps"])))
+        return Rates(_rates(sweep, state, updates, _steps(sweep, state)))
     upstream = (submitted(sweep) or {}).get("upstream", {})
     if upstream.get("token_budget") is None or "max_lr" not in upstream:
         return Rates(np.zeros(0))

@@ -4,7 +4,7 @@ All seeds of a setting are left out together. Up to `MOST_FOLDS` settings are le
 more in so many groups. A fit that does not hold predicts nothing; the sentence says why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,12 +31,15 @@ class Fitted(Protocol):
     """What `laws.fit` and `surface.fit` return."""
 
     @property
-    def parameters(self) -> int: ...
+    def parameters(self) -> int:
+        """How many were fitted."""
 
     @property
-    def converged(self) -> bool: ...
+    def converged(self) -> bool:
+        """Whether the fit ended by its own rules."""
 
-    def finals(self, courses: Sequence[Course]) -> Array: ...
+    def finals(self, courses: Sequence[Course]) -> Array:
+        """The final loss of each setting, nats per token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,12 @@ class Judged:
     @property
     def freedom(self) -> int:
         """Settings less parameters; at least 1."""
-        return max(1, len(self.table) - (self.fit.parameters if self.fit else 0))
+        return max(1, len(self.table) - self.parameters)
+
+    @property
+    def parameters(self) -> int:
+        """How many were fitted; 0 where nothing was."""
+        return self.fit.parameters if self.fit else 0
 
     def finals(self, courses: Sequence[Course]) -> Array:
         """The final losses of settings that need not have been run, nats per token.
@@ -90,6 +98,16 @@ class Judged:
         if self.fit is None or self.why:
             raise ValueError(f"the {self.model} of {self.role} does not hold: {self.why}")
         return self.fit.finals(courses)
+
+    def losses(self, course: Course, steps: NDArray[np.int64]) -> Array:
+        """The law's loss after each of some numbers of updates, nats per token.
+
+        Raises:
+            ValueError: The fit does not hold, or is a surface, which knows final losses alone.
+        """
+        if not isinstance(self.fit, Law) or self.why:
+            raise ValueError(f"there is no law of {self.role} that holds: {self.why or self.model}")
+        return self.fit.losses(course, steps)
 
     def spread(self, courses: Sequence[Course]) -> Array:
         """Standard deviations of those predictions, for what the settings leave open of the fit.
@@ -106,11 +124,11 @@ class Judged:
             own = self.fit.finals(courses)
             for share, rival in self.fit.rivals:
                 variance += share * (rival.finals(courses) - own) ** 2
-        return np.sqrt(variance)
+        return np.asarray(np.sqrt(variance))
 
     @property
     def scatter(self) -> float:
-        """Standard deviation of settings around the fit: held-out errors, of the surface residuals."""
+        """Standard deviation of settings around the fit: held-out error, or the surface's residual."""
         return self.fit.residual if isinstance(self.fit, Surface) else self.error
 
     def half_widths(self, courses: Sequence[Course]) -> Array:
@@ -128,20 +146,31 @@ def judge(courses: Sequence[Course], role: str, model: str) -> Judged:
         model: `LAW` or `SURFACE`.
     """
     if model == SURFACE:
-        courses = [one for one in courses if one.usual and np.isfinite([one.peak, one.replay]).all()]
-    courses = [one for one in courses if np.isfinite(one.replay) and len(one.window)]
+        courses = [
+            one for one in courses if one.usual and np.isfinite([one.peak, one.replay]).all()
+        ]
+    courses = [
+        one
+        for one in courses
+        if np.isfinite(one.replay) and len(one.window) and len(one.steps) and len(one.rates.values)
+    ]
     if len(courses) < 3:
         few = f"{len(courses)} settings with a complete trial are too few to leave one out"
         return Judged(model, role, None, [], _table([], [], [], []), few)
-    again: Callable[[Sequence[Course]], Fitted]
-    if model == LAW:
-        law = laws.fit(courses, role)
-        fit, again = law, lambda kept: laws.fit(kept, role, like=law)
-    else:
-        fit, again = surface.fit(courses, role), lambda kept: surface.fit(kept, role)
+    law = laws.fit(courses, role) if model == LAW else None
+    fit: Fitted = law or surface.fit(courses, role)
+
+    def again(kept: Sequence[Course]) -> Fitted:
+        return laws.fit(kept, role, like=law) if law else surface.fit(kept, role)
+
+    if len(courses) <= fit.parameters:
+        few = f"{len(courses)} settings cannot check {fit.parameters} parameters"
+        return Judged(model, role, fit, [], _table([], [], [], []), few)
     groups = _groups(len(courses))
-    folds = [again([one for one, own in zip(courses, groups, strict=True) if own != group])
-             for group in range(groups.max() + 1)]
+    folds = [
+        again([one for one, own in zip(courses, groups, strict=True) if own != group])
+        for group in range(groups.max() + 1)
+    ]
     finals = np.array([one.finals[role] for one in courses])
     table = _table(
         courses,
@@ -184,8 +213,6 @@ def _trouble(judged: Judged) -> str:
     fit, table = judged.fit, judged.table
     if fit is None:
         return judged.why
-    if len(table) <= fit.parameters:
-        return f"{len(table)} settings cannot check {fit.parameters} parameters"
     if not fit.converged:
         return "the fit did not converge"
     if not judged.error < judged.error_of_mean:

@@ -1,4 +1,4 @@
-"""The next trials as a sweep file: the sweep's own, with a list of trials in place of its design."""
+"""The next trials as a sweep file: the sweep's own, with a list of trials as its design."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,9 @@ def next_sweep(sweep: Sweep, proposals: pd.DataFrame) -> tuple[str, str]:
         "name": _free_name(sweep),
         # What one stage has of its own stands in the centre and the trials now.
         "downstream": {
-            name: value for name, value in stage.items() if name not in ("axes", "center", "budgets")
+            name: value
+            for name, value in stage.items()
+            if name not in ("axes", "center", "budgets")
         },
         "axes": {} if seeds is None else {"seed": seeds},
         "design": "list",
@@ -73,7 +75,7 @@ def _free_name(sweep: Sweep) -> str:
 
 
 def _center(sweep: Sweep, content: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
-    """What the trials do not say: the centre of the file, and the reference where it says nothing."""
+    """What the trials do not say: the file's centre, and where it says nothing the reference."""
     center = dict(content.get("center") or {}) | dict(stage.get("center") or {})
     for axis, value in anchor(sweep).items():
         name = labels.factor(axis)

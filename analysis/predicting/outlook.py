@@ -8,11 +8,10 @@ over seeds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 import pandas as pd
 
 from analysis.load import Sweep
-
+from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course, courses
 from analysis.predicting.held_out import LAW, SURFACE, Judged, judge
 from analysis.predicting.unrun import Unrun, unrun
@@ -68,7 +67,7 @@ class Outlook:
             in nats per token, each with `_low` and `_high`, the 95% prediction interval of the
             mean over as many seeds as the sweep has.
         """
-        table = {}
+        table: dict[str, Array] = {}
         for role, measure, sign in (("d0", "forgetting", 1.0), ("d1", "adaptation", -1.0)):
             judged = self.judged[model, role]
             losses, half = judged.finals(settings), judged.half_widths(settings)
@@ -109,9 +108,9 @@ def outlook(sweep: Sweep, trials: pd.DataFrame) -> Outlook:
         return Outlook([], {}, {}, None, "no trial that continues is complete")
     settings = courses(sweep, trials)
     judged = {
-        (model, role): judge(settings, role, model) for model in (LAW, SURFACE) for role in sweep.roles
+        (model, role): judge(settings, role, model)
+        for model in (LAW, SURFACE)
+        for role in sweep.roles
     }
     starts = {role: float(complete[f"{role}_start"].mean()) for role in sweep.roles}
     return Outlook(settings, judged, starts, unrun(sweep, trials, settings))
-
-

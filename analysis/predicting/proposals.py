@@ -46,7 +46,10 @@ class Bounds:
 
     def place(self, points: pd.DataFrame) -> Array:
         """Points with `peak` and `replay` in ranges of the axes, shape (points, 2)."""
-        logs = np.log(points["peak"].to_numpy(float)), np.log(points["replay"].to_numpy(float) + OFFSET)
+        logs = (
+            np.log(points["peak"].to_numpy(float)),
+            np.log(points["replay"].to_numpy(float) + OFFSET),
+        )
         ranges = np.log(self.peaks), np.log(np.add(self.shares, OFFSET))
         return np.column_stack(
             [
@@ -116,7 +119,9 @@ def propose(
     chosen: list[dict[str, float]] = []
     while len(chosen) < count:
         novelty = _novelty(places, taken)
-        chance = norm.cdf((cap - predicted["forgetting"]) / _deviation(spread_old, old.scatter, novelty))
+        chance = norm.cdf(
+            (cap - predicted["forgetting"]) / _deviation(spread_old, old.scatter, novelty)
+        )
         deviation = _deviation(spread_new, new.scatter, novelty)
         gain = chance * _improvement(predicted["adaptation"].to_numpy(), deviation, best)
         far = np.linalg.norm(places[:, None] - taken[None], axis=2).min(axis=1) >= APART
@@ -133,7 +138,7 @@ def propose(
 
 
 def _deviation(spread: Array, scatter: float, novelty: Array) -> Array:
-    return np.sqrt(spread**2 + scatter**2 * novelty)
+    return np.asarray(np.sqrt(spread**2 + scatter**2 * novelty))
 
 
 def _improvement(mean: Array, deviation: Array, best: float) -> Array:
@@ -154,4 +159,4 @@ def _novelty(places: Array, taken: Array) -> Array:
     among = cho_factor((1 - NOISE) * alike(taken, taken) + NOISE * np.eye(len(taken)))
     near = (1 - NOISE) * alike(places, taken)
     known = (near * cho_solve(among, near.T).T).sum(axis=1)
-    return np.maximum(1 - known, NOISE)
+    return np.asarray(np.maximum(1 - known, NOISE))

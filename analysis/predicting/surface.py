@@ -56,12 +56,12 @@ class Surface:
 
     def finals(self, courses: Sequence[Course]) -> Array:
         """The final loss of each setting, nats per token."""
-        return self._terms(courses) @ self.weights
+        return np.asarray(self._terms(courses) @ self.weights)
 
     def spread(self, courses: Sequence[Course]) -> Array:
         """Standard deviation of `finals` itself: grows outside of what was tried."""
         rows = self._terms(courses)
-        return self.residual * np.sqrt(((rows @ self.inverse) * rows).sum(axis=1))
+        return np.asarray(self.residual * np.sqrt(((rows @ self.inverse) * rows).sum(axis=1)))
 
     def _terms(self, courses: Sequence[Course]) -> Array:
         return _terms((_place(courses) - self.middle) / self.scale)[:, self.kept]
@@ -88,7 +88,7 @@ def fit(courses: Sequence[Course], role: str) -> Surface:
         scale=scale,
         kept=kept,
         weights=weights,
-        inverse=np.linalg.inv(terms[:, kept].T @ terms[:, kept]),
+        inverse=np.asarray(np.linalg.inv(terms[:, kept].T @ terms[:, kept]), dtype=np.float64),
         freedom=freedom,
         residual=float(np.sqrt(off @ off / freedom)) if freedom > 0 else float("nan"),
     )
@@ -101,9 +101,7 @@ def _place(courses: Sequence[Course]) -> Array:
 
 def _terms(place: Array) -> Array:
     peak, replay = place.T
-    return np.column_stack(
-        [np.ones(len(place)), peak, replay, peak**2, replay**2, peak * replay]
-    )
+    return np.column_stack([np.ones(len(place)), peak, replay, peak**2, replay**2, peak * replay])
 
 
 def _told_apart(terms: Array) -> NDArray[np.bool_]:

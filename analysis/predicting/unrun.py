@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from analysis.load import Sweep
 from analysis.predicting.areas import scheduled_rates
 from analysis.predicting.courses import Course, Rates, factors_of, is_usual, schedule_of
+from analysis.settings import anchor, around
 from cpt.schedule_config import ScheduleConfig
 
 
@@ -20,6 +21,7 @@ class Unrun:
     Attributes:
         schedule: Of the reference.
         peak: The learning rate that it re-warms to.
+        replay: Its share of replay.
         steps: Its updates without replay on top.
         additive: Whether replay comes on top of them.
         before: Rates of pre-training.
@@ -28,6 +30,7 @@ class Unrun:
 
     schedule: ScheduleConfig
     peak: float
+    replay: float
     steps: int
     additive: bool
     before: Rates
@@ -69,7 +72,9 @@ class Unrun:
 
 
 def unrun(sweep: Sweep, trials: pd.DataFrame, courses: list[Course]) -> Unrun | None:
-    """From the first usual setting that re-warms and has a configuration; None without one.
+    """From the reference, or the first setting near it that was run; None without one.
+
+    It must re-warm, and have a configuration that names its schedule.
 
     Args:
         sweep: With one stage after pre-training.
@@ -77,7 +82,8 @@ def unrun(sweep: Sweep, trials: pd.DataFrame, courses: list[Course]) -> Unrun | 
         courses: As `courses.courses` returns them.
     """
     states = trials[trials["mean_loss"].notna()].groupby("setting")["state"].first()
-    for course in courses:
+    central = set(around(trials, "", anchor(sweep))["setting"])
+    for course in sorted(courses, key=lambda one: one.setting not in central):
         if not course.usual or not math.isfinite(course.peak) or not len(course.window):
             continue
         configured = schedule_of(sweep, str(states[course.setting]))
@@ -89,14 +95,13 @@ def unrun(sweep: Sweep, trials: pd.DataFrame, courses: list[Course]) -> Unrun | 
         return Unrun(
             schedule=schedule,
             peak=course.peak,
+            replay=course.replay,
             steps=alone if sweep.additive_replay else steps,
             additive=sweep.additive_replay,
             before=course.before,
             back=steps - course.window,
         )
     return None
-
-
 
 
 def planned_points(sweep: Sweep) -> pd.DataFrame:
