@@ -128,7 +128,7 @@ class Judged:
 
     @property
     def scatter(self) -> float:
-        """Standard deviation of settings around the fit: held-out error, or the surface's residual."""
+        """Standard deviation of settings around the fit: held-out error; the surface's residual."""
         return self.fit.residual if isinstance(self.fit, Surface) else self.error
 
     def half_widths(self, courses: Sequence[Course]) -> Array:
