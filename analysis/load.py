@@ -31,6 +31,7 @@ class Sweep:
     """Everything a report is made from.
 
     Attributes:
+        folder: `<storage>/sweeps/<name>`.
         plan: `plan.json` as written by `sweeps.plan`.
         trials: One row a trial, in the plan's order: `trial` (label), `state` (id of its last
             state), `path` (all its states, in-stage bases included), `stage_ends` (the state at
@@ -62,6 +63,7 @@ class Sweep:
             `records.TaskRow`; None where the row has none.
     """
 
+    folder: Path
     plan: Mapping[str, Any]
     trials: pd.DataFrame
     states: pd.DataFrame
@@ -145,6 +147,7 @@ def load_sweep(sweep_dir: Path) -> Sweep:
     folders = StateFolders(tree, {state["state"]: state["steps"] for state in plan["states"]})
     states = _states(plan, folders)
     return Sweep(
+        folder=sweep_dir,
         plan=plan,
         trials=_trials(plan, states),
         states=states,

@@ -30,6 +30,7 @@ from analysis.page.claims import claims_section
 from analysis.page.data_tables import datasets_table, reading_table
 from analysis.page.dip_summary import dip_means, dip_sentence
 from analysis.page.heat import heat_tables, matrix_of_trials
+from analysis.page.prediction import prediction_section
 from analysis.page.question import question
 from analysis.page.tasks import task_section
 from analysis.page.told import told_settings
@@ -97,6 +98,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         several_seeds=trials["seed"].nunique() > 1,
         trials=tables.trials_table(sweep, trials, settings, center),
         tasks=task_section(sweep, trials, center),
+        prediction=prediction_section(sweep, trials, settings, center),
         path=path_chart(sweep, trials, center),
         matrices=matrices,
         unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
