@@ -139,6 +139,7 @@ def samples_read(source: Mapping[str, Any], samples: int) -> str:
 def _domains(inside: pd.DataFrame) -> str:
     """Shares of the domains of a source, the largest first."""
     tokens = inside.groupby("domain")["tokens"].sum().sort_values(ascending=False, kind="stable")
+    tokens = tokens[tokens > 0]
     told = [f"{name} {count / tokens.sum():.1%}" for name, count in tokens.items()]
     more = len(told) - MOST_DOMAINS
     return ", ".join(told[:MOST_DOMAINS]) + (f" and {more} more" if more > 0 else "")
