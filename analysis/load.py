@@ -6,6 +6,7 @@ the sweep they speak of (`analysis.frames`).
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ PAPERS_REPLAY = {"order": "original", "offset": "0", "accounting": "compute_equi
 PENDING = "pending"
 """The status of a state that was never started; the other words are `records.StatusWord`."""
 
+TRIAL_COLUMNS = (
+    "trial", "state", "path", "stage_ends", "baseline", "center", "from_scratch", "status",
+    "reason", "step", "steps", "tokens", "path_tokens",
+)  # fmt: skip
+"""The columns of `Sweep.trials` but for the axes, which stand after the fourth."""
 PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
 
 
@@ -69,6 +75,16 @@ class Sweep:
     train: pd.DataFrame
     data: pd.DataFrame
     tasks: pd.DataFrame
+
+    @functools.cached_property
+    def whole_sets(self) -> pd.DataFrame:
+        """The evaluation rows of whole data sets, without those of single domains."""
+        return self.evals[self.evals["domain"].isna()]
+
+    @functools.cached_property
+    def begun(self) -> frozenset[str]:
+        """The states that have rows."""
+        return frozenset(self.evals["state"].unique()) | frozenset(self.train["state"].unique())
 
     @property
     def axes(self) -> list[str]:
@@ -188,12 +204,13 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
 
 
 def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:
+    planned: dict[Any, Any] = states.to_dict("index")
     rows = []
     for trial in plan["trials"]:
-        last = states.loc[trial["states"][-1]]
+        last = planned[trial["states"][-1]]
         factors = trial["factors"]
-        ends = states.loc[trial["stage_ends"]]
-        status, reason = _standing(trial["states"], states)
+        ends = [planned[state] for state in trial["stage_ends"]]
+        status, reason = _standing(trial["states"], planned)
         rows.append(
             {
                 "trial": trial["trial"],
@@ -210,30 +227,35 @@ def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:
                 "step": last["step"],
                 "steps": last["steps"],
                 "tokens": last["stage_tokens"],
-                "path_tokens": ends.loc[ends["stage"] != "upstream", "stage_tokens"].sum(),
+                "path_tokens": sum(
+                    end["stage_tokens"] for end in ends if end["stage"] != "upstream"
+                ),
             }
         )
-    table = pd.DataFrame(rows)
+    axes = dict.fromkeys([*plan["axes"], "seed"])
+    table = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS[:4], *axes, *TRIAL_COLUMNS[4:]])
     # Plain JSON values: a None must not turn its neighbours into floats.
-    for name in {*plan["axes"], "seed"}:
+    for name in axes:
         table[name] = pd.Series([row[name] for row in rows], dtype=object)
     return table
 
 
-def _standing(path: list[str], states: pd.DataFrame) -> tuple[str, str]:
+def _standing(path: list[str], states: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     """A trial's status and why: its last state's own, or what an earlier state keeps it from.
 
     A trial that was stopped before its last state began is stopped; one that waits for a failed
     or damaged state is pending.
     """
-    *earlier, last = (states.loc[state] for state in path)
+    *earlier, own = path
+    last = states[own]
     if last["status"] == PENDING and not last["reason"]:
-        for state in earlier:
+        for name in earlier:
+            state = states[name]
             if state["status"] == StatusWord.STOPPED:
                 progress = f"at step {state['step']} of {state['steps']} of {state['label']}"
                 return StatusWord.STOPPED.value, f"{progress}: {state['reason']}"
             if state["status"] == StatusWord.FAILED:
-                return PENDING, f"waits for {state.name}, which failed: {state['reason']}"
+                return PENDING, f"waits for {name}, which failed: {state['reason']}"
             if state["status"] == PENDING and state["reason"]:
-                return PENDING, f"waits for {state.name}, {state['reason']}"
+                return PENDING, f"waits for {name}, {state['reason']}"
     return str(last["status"]), str(last["reason"])

@@ -75,7 +75,7 @@ def trial_table(sweep: Sweep) -> pd.DataFrame:
     trials = trials.join(final_losses(sweep), on="state")
     trials["setting"] = [
         str((row["baseline"], *(row[axis] for axis in sweep.setting_axes)))
-        for _, row in trials.iterrows()
+        for row in trials.to_dict("records")
     ]
     losses = loss_names(sweep.roles)
     gains = [trials[f"{role}_start"] - trials[f"{role}_loss"] for role in sweep.roles[1:]]
@@ -145,4 +145,4 @@ def _no_formula(cell: Any) -> Any:
 
 def whole_sets(sweep: Sweep) -> pd.DataFrame:
     """The evaluation rows of whole data sets, without those of single domains."""
-    return sweep.evals[sweep.evals["domain"].isna()]
+    return sweep.whole_sets
