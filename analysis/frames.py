@@ -92,8 +92,9 @@ def _table(
     empty = from_rows([], shape).also(**{name: np.empty(0, object) for name in more})
     rows = joined([part for part in parts if len(part)] or [empty])
     states = np.repeat(np.array(names, object), [len(part) for part in parts])
-    # Made of single columns, so that none is copied to lie beside others.
-    return pd.DataFrame({"state": pd.Series(states, dtype="str"), **rows.values}, copy=False)
+    # A column of texts that is empty stays one of texts when it is mapped to numbers.
+    named = pd.Series(states, dtype="str" if len(states) else object)
+    return pd.DataFrame({"state": named, **rows.values}, copy=False)
 
 
 def datasets_by_role(plan: Mapping[str, Any]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pandas as pd
 from analysis import frames
 from analysis.frames import datasets_by_role
 from analysis.state_files import StateFolders
+from analysis.unmeasured import unmeasured
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 
 PLAN_VERSION = 2
@@ -44,9 +45,9 @@ class Sweep:
             trial), `seed` (0 where no factor names one: then the sweep has a single seed),
             `baseline` (empty: none), `center`, `from_scratch` (its last state started from random
             weights), `status` (pending | running | complete | stopped | failed), `reason` (why it
-            failed, stopped or cannot start), `step` (updates done in its last stage), `steps`
-            (updates planned there), `tokens` (planned, of its last stage), `path_tokens`
-            (planned, of all stages after pre-training).
+            failed, stopped or cannot start, or is complete without measures), `step` (updates done
+            in its last stage), `steps` (updates planned there), `tokens` (planned, of its last
+            stage), `path_tokens` (planned, of all stages after pre-training).
         states: One row a state, index `state`: `label`, `stage`, `role` (of the data set it
             trains on; empty from scratch), `first_step` and `steps` (it trains the updates
             between, counted from the beginning of the stage), `ends_stage` (else it is a shared
@@ -159,12 +160,15 @@ def load_sweep(sweep_dir: Path) -> Sweep:
         )
     tree = ResultTree(sweep_dir.resolve().parent.parent)
     folders = StateFolders(tree, {state["state"]: state["steps"] for state in plan["states"]})
-    states = _states(plan, folders)
+    states, evals = _states(plan, folders), frames.evals(plan, folders)
+    lasts = {trial["states"][-1] for trial in plan["trials"]}
+    told = unmeasured(states, evals, lasts, datasets_by_role(plan))
+    states["reason"] = [told.get(str(state), why) for state, why in states["reason"].items()]
     return Sweep(
         plan=plan,
         trials=_trials(plan, states),
         states=states,
-        evals=frames.evals(plan, folders),
+        evals=evals,
         train=frames.train(plan, folders),
         data=frames.data(plan, folders),
         tasks=frames.tasks(plan, folders),

@@ -55,7 +55,11 @@ def final_window(sweep: Sweep) -> pd.DataFrame:
 
 def final_losses(sweep: Sweep) -> pd.DataFrame:
     """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
-    losses = final_window(sweep).groupby(["state", "role"])["loss"].mean().unstack("role")
+    window = final_window(sweep)
+    names = [window["state"], window["role"]]
+    # Where a loss was no finite number, the mean of the others is no final loss.
+    broken = window["loss"].isna().groupby(names).any()
+    losses = window["loss"].groupby(names).mean().mask(broken).unstack("role")
     return losses.reindex(columns=sweep.roles).rename(columns="{}_loss".format)
 
 

@@ -89,7 +89,7 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
         path=path_chart(sweep, trials, center),
         matrices=matrices,
         unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
-        matrix_table=matrix_of_trials(sweep),
+        matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
         scatters=scatter.scatter_charts(sweep, trials, settings, center),
         axes=axes,
         sliced=bool(slices.slices(sweep, trials, center)),

@@ -4,7 +4,6 @@ import pandas as pd
 
 from analysis.load import Sweep
 
-
 COLUMNS = ["trial", "stage", "state", "reached", "role", "steps", "tokens", "before"]
 
 
