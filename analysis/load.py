@@ -15,6 +15,7 @@ import pandas as pd
 from analysis import frames
 from analysis.frames import datasets_by_role
 from analysis.state_files import StateFolders
+from analysis.units import Unit
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 
 PLAN_VERSION = 2
@@ -54,12 +55,13 @@ class Sweep:
             `tasks_damage` (why its scores on downstream tasks cannot be read; empty: they can).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
-            whole set. Losses in nats per token. Every state has the rows of its whole stage.
+            whole set. `loss` is in `unit`. Every state has the rows of its whole stage.
         train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
         data: One row a source, or a domain of one, from one evaluation to the next: `state`, then
             the columns of `records.DataRow`, with `source` as this sweep calls it; whole stages.
         tasks: One row a score on a downstream task: `state`, then the columns of
             `records.TaskRow`; None where the row has none.
+        unit: What `loss` of `evals`, and all that is measured from it, is counted in.
     """
 
     plan: Mapping[str, Any]
@@ -69,6 +71,17 @@ class Sweep:
     train: pd.DataFrame
     data: pd.DataFrame
     tasks: pd.DataFrame
+    unit: Unit = Unit.NATS
+
+    def in_unit(self, unit: Unit) -> "Sweep":
+        """The same sweep with its losses counted in another unit, for whatever reads `loss`."""
+        if unit is self.unit:
+            return self
+        if unit is Unit.NATS:
+            raise ValueError("losses that were turned into bits per byte are not turned back")
+        return dataclasses.replace(
+            self, evals=self.evals.assign(loss=self.evals[unit.column]), unit=unit
+        )
 
     @property
     def axes(self) -> list[str]:

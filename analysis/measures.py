@@ -1,7 +1,8 @@
 """What a sweep found, as tables: losses, forgetting, adaptation and their noise.
 
-Losses are nats per token on fixed held-out sets: D0, which the model was pre-trained on, and D1 to
-Dk, one for each stage after it. For one trial
+Losses are in the unit of the sweep (nats per token, or bits per byte after `Sweep.in_unit`) on
+fixed held-out sets: D0, which the model was pre-trained on, and D1 to Dk, one for each stage after
+it. For one trial
 
     final_loss   mean over evaluations of the last stage with step > steps - final_window_steps
     forgetting   final D0 loss - D0 loss of the pre-trained model          larger is worse
