@@ -43,15 +43,20 @@ def measure_names(roles: Sequence[str]) -> list[str]:
     return [*loss_names(roles), "mean_loss", "forgetting", "adaptation"]
 
 
-def final_losses(sweep: Sweep) -> pd.DataFrame:
-    """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
+def final_window(sweep: Sweep) -> pd.DataFrame:
+    """The evaluations that final losses are means of: `state`, `role`, `step`, `loss`."""
     complete = sweep.states[sweep.states["status"] == StatusWord.COMPLETE]
     # A window without those of its evaluations that lay in a lost folder would be another measure.
     complete = complete[complete["gap"] <= complete["steps"] - complete["final_window_steps"]]
     planned = complete[["steps", "final_window_steps"]].reset_index()
     rows = whole_sets(sweep).merge(planned, on="state")
     window = rows[rows["step"] > rows["steps"] - rows["final_window_steps"]]
-    losses = window.groupby(["state", "role"])["loss"].mean().unstack("role")
+    return window[["state", "role", "step", "loss"]]
+
+
+def final_losses(sweep: Sweep) -> pd.DataFrame:
+    """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
+    losses = final_window(sweep).groupby(["state", "role"])["loss"].mean().unstack("role")
     return losses.reindex(columns=sweep.roles).rename(columns="{}_loss".format)
 
 
