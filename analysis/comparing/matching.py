@@ -4,10 +4,12 @@ Two settings match where their baseline and every factor agree; a factor that a 
 for is its centre's. The difference is the second sweep's measure minus the first's:
 
     paired     seeds that both completed (two at least): mean over seeds of the difference,
-               -/+ Student's t for n - 1 degrees of freedom
-    unpaired   else, where both have two complete seeds: difference of the means, -/+ Welch's t
+               -/+ t_{n-1} times its standard error
+    unpaired   else, where both have two complete seeds: difference of the means, -/+ t times the
+               root of the sum of the squared errors, Satterthwaite's degrees of freedom (Welch)
     one seed   else: a difference without an interval
 
+The error of a mean over seeds is that of `deciding.noise`, which counts what final windows add.
 `half_widths` gives the interval at the level that a number of comparisons asks for.
 
 A state that stands in both sweeps is one run. Its id follows from all that determines a run, so the
@@ -16,16 +18,16 @@ two settings are then one and the same: `same run`, and no difference is taken.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from analysis import labels
 from analysis.comparing.entries import Entry
-from analysis.measures import CONFIDENCE
+from analysis.deciding.noise import quantile, window_variances
 
 PAIRED, UNPAIRED, ONE_SEED, SAME_RUN = "paired", "unpaired", "one seed", "same run"
 UNKNOWN = "not recorded"
@@ -35,8 +37,32 @@ ANY = "any"
 
 Factor: TypeAlias = float | str | None
 Key: TypeAlias = tuple[str, tuple[Factor, ...]]
-Values: TypeAlias = NDArray[np.float64]
-Noise: TypeAlias = Callable[[Values, Values], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A measure of one setting, seed by seed.
+
+    Attributes:
+        values: [seeds].
+        windows: What the final window of each adds to the variance of its value.
+    """
+
+    values: NDArray[np.float64]
+    windows: NDArray[np.float64]
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of its mean."""
+        return len(self.values) - 1.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of its mean, see `deciding.noise`."""
+        return math.sqrt((self.values.var() + self.windows.mean()) / self.freedom)
+
+
+Noise: TypeAlias = Callable[[Sample, Sample], tuple[float, float]]
 
 
 def matched_settings(one: Entry, other: Entry, measures: Sequence[str]) -> pd.DataFrame:
@@ -81,9 +107,9 @@ def half_widths(matched: pd.DataFrame, measure: str, comparisons: int = 1) -> pd
         measure: One of those compared.
         comparisons: The level is that at which so many intervals hold at once (Bonferroni).
     """
-    freedom = matched[f"{measure}_change_freedom"].to_numpy(float)
-    quantile = stdtrit(freedom, 1 - (1 - CONFIDENCE) / (2 * comparisons))
-    return pd.Series(quantile * matched[f"{measure}_change_se"].to_numpy(float), matched.index)
+    freedom = matched[f"{measure}_change_freedom"]
+    errors = matched[f"{measure}_change_se"]
+    return freedom.map(lambda own: quantile(own, comparisons)) * errors
 
 
 def clear(matched: pd.DataFrame, measure: str) -> pd.Series:
@@ -128,7 +154,9 @@ def _pairs(one: Entry, other: Entry) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
 
 def _by_setting(entry: Entry, axes: Sequence[str]) -> list[tuple[Key, pd.DataFrame]]:
     """Each setting's baseline and factors, and its complete trials."""
-    complete = entry.trials[entry.trials["mean_loss"].notna()]
+    spread = window_variances(entry.sweep)
+    shares = spread.div(spread.pop("evaluations"), axis=0).add_suffix("_window")
+    complete = entry.trials[entry.trials["mean_loss"].notna()].join(shares, on="state")
     held = entry.sweep.plan["center"] or {}
     made = []
     for _, trials in complete.groupby("setting", sort=False):
@@ -178,7 +206,7 @@ def _differences(
     for measure in measures:
         row[f"{measure}_change"] = row[f"{measure}_other"] - row[f"{measure}_one"]
         if noise is not None:
-            error, freedom = noise(ours[measure].to_numpy(float), theirs[measure].to_numpy(float))
+            error, freedom = noise(_sample(ours, measure), _sample(theirs, measure))
             row |= {f"{measure}_change_se": error, f"{measure}_change_freedom": freedom}
     return row
 
@@ -191,20 +219,22 @@ def _means(ours: pd.DataFrame, theirs: pd.DataFrame, measures: Sequence[str]) ->
     }
 
 
-def _paired(ours: Values, theirs: Values) -> tuple[float, float]:
+def _sample(trials: pd.DataFrame, measure: str) -> Sample:
+    # Where no evaluation has every data set, windows add nothing that is known.
+    windows = trials[f"{measure}_window"].fillna(0)
+    return Sample(trials[measure].to_numpy(float), windows.to_numpy(float))
+
+
+def _paired(ours: Sample, theirs: Sample) -> tuple[float, float]:
     """Standard error of the mean difference of pairs, and its degrees of freedom."""
-    return _error(theirs - ours), len(ours) - 1.0
+    paired = Sample(theirs.values - ours.values, theirs.windows + ours.windows)
+    return paired.error, paired.freedom
 
 
-def _welch(ours: Values, theirs: Values) -> tuple[float, float]:
+def _welch(ours: Sample, theirs: Sample) -> tuple[float, float]:
     """The same of the difference of two means: by Welch, and by Satterthwaite."""
-    parts = [(_error(values) ** 2, len(values) - 1) for values in (ours, theirs)]
-    variance = sum(part for part, _ in parts)
+    variance = ours.error**2 + theirs.error**2
     if not variance:
-        return 0.0, float(min(freedom for _, freedom in parts))
-    return math.sqrt(variance), variance**2 / sum(part**2 / freedom for part, freedom in parts)
-
-
-def _error(values: Values) -> float:
-    """Standard error of a mean."""
-    return float(values.std(ddof=1) / math.sqrt(len(values)))
+        return 0.0, min(ours.freedom, theirs.freedom)
+    parts = sum(sample.error**4 / sample.freedom for sample in (ours, theirs))
+    return math.sqrt(variance), variance**2 / parts
