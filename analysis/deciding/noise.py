@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from analysis.deciding.pooling import Pool, pool
 from analysis.load import Sweep
 from analysis.measures import CONFIDENCE, final_window, loss_names, measure_names
 
@@ -83,14 +84,11 @@ class Noise:
     def _shape(self) -> tuple[int, int]:
         return len(self.settings), len(self.seeds)
 
-    def values(self, settings: Sequence[str], measure: str) -> np.ndarray:
-        """A measure of these settings in each seed: (settings, seeds), NaN where none is complete.
-
-        Raises:
-            KeyError: The sweep has no such setting or measure.
-        """
-        chosen: np.ndarray = self._values[measure][[self._row[setting] for setting in settings]]
-        return chosen
+    def pool(self, settings: Sequence[str], measure: str) -> Pool:
+        """The noise of these settings, estimated from all of them together."""
+        rows = [self._row[setting] for setting in settings]
+        shares = self._variances[measure][rows] / self._counts[rows]
+        return pool(self._values[measure][rows], shares.mean(axis=1))
 
     def of(self, setting: str, measure: str, comparisons: int = 1) -> Estimate:
         """The mean of a measure over a setting's complete seeds; see `contrast`."""
