@@ -86,8 +86,7 @@ def center_chart(entries: Sequence[Entry]) -> Chart | None:
     if len(rates):
         panels.append(panel("Learning rate", overlays.rate_figure(rates)))
     caption = (
-        f"The {_middle(entries)} of each sweep, every seed a curve; the dashed line is the mean "
-        "loss before the first update. Point at a curve for its trial."
+        f"The {_middle(entries)} of each sweep, every seed a curve. Point at a curve for its trial."
     )
     keys = [Key(entry.name, entry.color, "line") for entry in entries]
     return Chart("", caption, keys, panels)

@@ -49,8 +49,10 @@ def _facts(sweep: Sweep) -> dict[str, str]:
         "replay: offset": sweep.replay["offset"],
         "replay: accounting": _words(sweep.replay["accounting"]),
         "early stopping": plan["stopping"]["type"],
-        "seeds": ", ".join(map(str, plan["axes"].get("seed", [0]))),
     }
+    for axis, values in plan["axes"].items():
+        told = [labels.value_label(axis, value) for value in values]
+        facts[f"values of {labels.axis_label(axis)}"] = ", ".join(told)
     for name in ("rewarm", "torch", "python", "platform"):
         facts[name] = plan["environment"].get(name)
     return {name: _text(value) for name, value in facts.items() if value is not None}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -15,7 +16,7 @@ def center_losses(entries: Sequence[Entry]) -> pd.DataFrame:
 
     Returns:
         As `drawing.curves.loss_curves`, in the unit of the entries; `curve` and `color` are the
-        sweep's, `trial` bears its name.
+        sweep's, `trial` bears its name, `start` is left out.
     """
     return pd.concat(
         [_of(entry, loss_curves(entry.sweep, _centers(entry))) for entry in entries],
@@ -54,6 +55,8 @@ def _centers(entry: Entry) -> pd.DataFrame:
 
 
 def _of(entry: Entry, curves: pd.DataFrame) -> pd.DataFrame:
-    # Trials of two sweeps may bear one name.
+    # Trials of two sweeps may bear one name. Their mean start would be no sweep's own.
     named = [f"{entry.name}: {trial}" for trial in curves["trial"]]
-    return curves.assign(trial=named, curve=entry.name, color=entry.color, central=False)
+    return curves.assign(
+        trial=named, curve=entry.name, color=entry.color, central=False, start=np.nan
+    )

@@ -17,7 +17,8 @@ from analysis.comparing.costs import cost_table
 from analysis.comparing.entries import entries
 from analysis.comparing.facts import fact_table
 from analysis.comparing.held_out import comparable_measures, unit_for
-from analysis.comparing.matching import matched_settings
+from analysis.comparing.matching import SAME_RUN, matched_settings
+from analysis.comparing.recommendations import recommendation_table
 from analysis.drawing import theme
 from analysis.load import Sweep
 from analysis.page.environment import environment
@@ -71,8 +72,11 @@ def comparison_page(
             names=names,
             heading=labels.listing(names),
             standings=[_standing(sweep, name) for sweep, name in zip(sweeps, names, strict=True)],
+            recommended=tables.recommendation_rows(
+                recommendation_table(compared), measures, first.name
+            ),
             caveats=story.caveats(compared, reason),
-            outcomes=story.outcomes(compared, matched, measures),
+            outcomes=story.outcomes(compared, matched),
             planes=charts.plane_charts(compared),
             differences=charts.difference_chart(matched, compared, shown),
             matched=_matched_tables(matched, measures, first.name),
@@ -100,7 +104,7 @@ def _matched_tables(
     """For each other sweep: its name, the two measures that decide, and the losses."""
     made = []
     for name, table in matched.items():
-        if table.empty:
+        if (table["how"] == SAME_RUN).all():  # nothing to hold against each other
             continue
         deciding = [one for one in ("adaptation", "forgetting") if one in measures[name]]
         losses = [one for one in measures[name] if one not in deciding]

@@ -29,53 +29,51 @@ def caveats(entries: Sequence[Entry], reason: str) -> list[Finding]:
     return told
 
 
-def outcomes(
-    entries: Sequence[Entry], matched: Mapping[str, pd.DataFrame], measures: Mapping[str, list[str]]
-) -> list[Finding]:
+def outcomes(entries: Sequence[Entry], matched: Mapping[str, pd.DataFrame]) -> list[Finding]:
     """What differs beyond the noise where settings match, sweep by sweep.
 
     Args:
         entries: The first is what the others are held against.
         matched: By sweep, as `matching.matched_settings` returns them.
-        measures: By sweep, those that were compared.
     """
     first, *others = entries
     told = []
     for other in others:
         table = matched[other.name]
         ours, theirs = unmatched(first, other)
-        rest = f"{ours} of {first.name} and {theirs} of {other.name} have no counterpart"
+        rest = f"{ours} of {first.name} and {theirs} of {other.name} have no counterpart."
+        same = int((table["how"] == SAME_RUN).sum())
         if table.empty:
-            text = f"No setting is complete in both: {rest}."
+            text = f"No setting is complete in both. {rest}"
+        elif same == len(table):
+            text = f"All {same} settings that match are the same runs in both. {rest}"
         else:
-            same = int((table["how"] == SAME_RUN).sum())
-            runs = (
-                f"; {same} of them are the same runs, of which no difference is taken"
-                if same
-                else ""
+            runs = f", {same} of them the same runs" if same else ""
+            text = f"{_counted(len(table), 'setting')} match{runs}. {rest}"
+            text += "".join(
+                f" {sentence}"
+                for measure in ("adaptation", "forgetting")
+                if f"{measure}_change" in table and (sentence := _beyond(table, measure))
             )
-            text = f"{_counted(len(table), 'setting')} match{runs}. {labels.title(rest)}."
-            text += "".join(f" {_beyond(table, measure)}" for measure in measures[other.name])
         told.append(Finding(f"{other.name} against {first.name}", text))
     return told
 
 
 def _beyond(table: pd.DataFrame, measure: str) -> str:
-    tested = int(table[f"{measure}_change_low"].notna().sum())
-    untested = int(table[f"{measure}_change"].notna().sum()) - tested
+    """How many differences of a measure exceed the noise; empty where there is none."""
+    change = table[f"{measure}_change"]
+    tested = int(table[f"{measure}_change_se"].notna().sum())
     words = labels.title(measure_label(measure))
+    if not change.notna().any():
+        return ""
+    mean = f"{words} differs by {labels.change(change.mean())} on average"
     if not tested:
-        return (
-            f"{words}: no difference has an interval, since no setting has two seeds in both."
-            if untested
-            else ""
-        )
-    beyond = table[clear(table, measure)]
-    up = int((beyond[f"{measure}_change"] > 0).sum())
-    mean = table[f"{measure}_change"].mean()
+        return f"{mean}; no setting has the seeds in both that an interval needs."
+    beyond = change[clear(table, measure)]
+    up = int((beyond > 0).sum())
     return (
-        f"{words}: {labels.change(mean)} on average; {up} higher and {len(beyond) - up} lower "
-        f"beyond the noise, of {tested} tested at once (95%, Bonferroni)."
+        f"{mean}; beyond the noise it is higher in {up} and lower in {len(beyond) - up} of "
+        f"{tested} settings tested at once (95%, Bonferroni)."
     )
 
 

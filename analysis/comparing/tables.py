@@ -1,6 +1,6 @@
 """The tables of a comparison as the page shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -53,6 +53,66 @@ def matched_table(matched: pd.DataFrame, measures: Sequence[str], one: str, othe
         headings += [measure_label(measure), measure_label(measure), "difference"]
         notes += [one, other, "95% interval"]
     return Table(headings, [False, False, *(True for _ in headings[2:])], rows, notes)
+
+
+MOST_RIVALS = 3
+"""Names of rivals that a cell lists; of more it counts the rest."""
+
+
+def recommendation_rows(
+    recommended: pd.DataFrame, comparable: Mapping[str, Sequence[str]], first: str
+) -> Table:
+    """What each sweep recommends, with its intervals and costs.
+
+    Args:
+        recommended: As `recommendations.recommendation_table` returns them.
+        comparable: The measures of each other sweep that can be held against the first's.
+        first: Name of the first.
+    """
+    rows = []
+    for _, row in recommended.iterrows():
+        setting = row["setting"] or "none can be named yet"
+        cells = [Cell(row["sweep"], row["sweep"]), Cell(setting, setting, note=_rivals(row))]
+        for measure in ("adaptation", "forgetting"):
+            write = labels.change if measure == "forgetting" else labels.loss
+            low, high = row[f"{measure}_low"], row[f"{measure}_high"]
+            bounds = "" if pd.isna(low) else f"{write(low)} to {write(high)}"
+            value = row[measure]
+            order = "" if pd.isna(value) else float(value)
+            cells.append(Cell(write(value), order, note=bounds, role="strong"))
+        cells.append(number(labels.amount(row["tokens"]), row["tokens"]))
+        cells.append(number(labels.duration(3600 * row["hours"]), row["hours"]))
+        apart = row["sweep"] != first and "forgetting" not in comparable[row["sweep"]]
+        if apart:
+            cells.append(Cell(labels.MISSING, note="other held-out text"))
+        else:
+            adapted = row["under_cap_adaptation"]
+            cells.append(
+                Cell(
+                    labels.loss(adapted),
+                    "" if pd.isna(adapted) else float(adapted),
+                    note=row["under_cap"] or "none forgets so little",
+                )
+            )
+        rows.append(("", cells))
+    cap = recommended["cap"].iloc[0]
+    headings = ["sweep", "take", "adaptation", "forgetting", "tokens", "hours"]
+    notes = ["", "", "95% interval", "95% interval", "after pre-training", "of one trial"]
+    headings.append("adaptation under one cap")
+    notes.append("" if pd.isna(cap) else f"forgetting at most {labels.change(cap)}")
+    return Table(headings, [False, False, *(True for _ in headings[2:])], rows, notes)
+
+
+def _rivals(row: pd.Series) -> str:
+    """Who may be as good, in few words."""
+    names = list(row["rivals"])
+    if not names:
+        return "no other may be the better choice" if row["setting"] and row["told"] else ""
+    more = len(names) - MOST_RIVALS
+    if more > 0:
+        names = [*names[:MOST_RIVALS], f"{more} more"]
+    told = "may be as good" if row["told"] else "cannot be told apart without a second seed"
+    return f"{labels.listing(names)} {told}"
 
 
 def fact_rows(facts: pd.DataFrame, names: Sequence[str], *, differing: bool) -> Table:
