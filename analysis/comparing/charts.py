@@ -13,8 +13,13 @@ from analysis.drawing.chart import Chart, Key, Panel, panel
 from analysis.frames import datasets_by_role
 
 
-def plane_charts(entries: Sequence[Entry]) -> list[Chart]:
-    """The plane, one for each group of sweeps that measure on the same text."""
+def plane_charts(entries: Sequence[Entry], recommended: pd.DataFrame) -> list[Chart]:
+    """The plane, one for each group of sweeps that measure on the same text.
+
+    Args:
+        entries: All sweeps.
+        recommended: As `recommendations.recommendation_table` returns them.
+    """
     charts = []
     for group in groups_of_plane(entries):
         points = planes.plane_points(group)
@@ -22,17 +27,20 @@ def plane_charts(entries: Sequence[Entry]) -> list[Chart]:
             continue
         caption = (
             "Each mark is one setting of one sweep. Up is more adaptation, left is less "
-            f"forgetting. Dashed: what nothing in the same sweep beats. Large: the "
-            f"{_middle(group)}; small and pale: baselines. Lines at the marks: 95% intervals over "
-            "seeds. Both measures are differences to the sweep's own pre-trained model."
+            "forgetting. Dashed: what nothing in the same sweep beats. Named: what each sweep "
+            f"takes. Large: the {_middle(group)}; small and pale: baselines. Lines at the marks: "
+            "95% intervals over seeds. Both measures are differences to the sweep's own "
+            "pre-trained model."
         )
+        if points["repeated"].any():
+            caption += " What two sweeps share is drawn once, as the first one's."
         far = plane.outside(points)
         if len(far):
             caption += f" {len(far)} marks lie outside the picture; a double click shows all."
         shown = [entry for entry in group if (points["sweep"] == entry.name).any()]
         keys = [Key(entry.name, entry.color, entry.symbol) for entry in shown]
         title = "" if len(group) == len(entries) else labels.listing([one.name for one in group])
-        drawn = planes.plane_figure(shown, points)
+        drawn = planes.plane_figure(shown, points, recommended)
         charts.append(Chart(title, caption, keys, [panel("", drawn)]))
     return charts
 
@@ -49,9 +57,10 @@ def difference_chart(
     """
     first, *others = entries
     named = {entry.name: entry for entry in others}
-    panels = []
+    panels, drawn_sweeps = [], set[str]()
     for measure in measures:
         rows = differences.difference_rows(matched, measure)
+        drawn_sweeps |= set(rows["sweep"])
         if len(rows):
             drawn = differences.difference_figure(rows, named, measure, first.sweep.unit.words)
             panels.append(panel(labels.title(differences.measure_label(measure)), drawn))
@@ -63,7 +72,9 @@ def difference_chart(
         "noise when all differences of the panel are held against it at once; open ones do not, "
         "or have no interval."
     )
-    keys = [Key(name, entry.color, "circle") for name, entry in named.items()]
+    keys = [
+        Key(name, entry.color, "circle") for name, entry in named.items() if name in drawn_sweeps
+    ]
     return Chart("", caption, keys, panels)
 
 

@@ -58,6 +58,7 @@ def comparison_page(
         other.name: comparable_measures(first.sweep.plan, other.sweep.plan) for other in others
     }
     matched = {other.name: matched_settings(first, other, measures[other.name]) for other in others}
+    recommended = recommendation_table(compared)
     facts = fact_table(compared)
     names = [entry.name for entry in compared]
     shown = [
@@ -72,12 +73,10 @@ def comparison_page(
             names=names,
             heading=labels.listing(names),
             standings=[_standing(sweep, name) for sweep, name in zip(sweeps, names, strict=True)],
-            recommended=tables.recommendation_rows(
-                recommendation_table(compared), measures, first.name
-            ),
+            recommended=tables.recommendation_rows(recommended, measures, first.name),
             caveats=story.caveats(compared, reason),
             outcomes=story.outcomes(compared, matched),
-            planes=charts.plane_charts(compared),
+            planes=charts.plane_charts(compared, recommended),
             differences=charts.difference_chart(matched, compared, shown),
             matched=_matched_tables(matched, measures, first.name),
             centers=charts.center_chart(compared),

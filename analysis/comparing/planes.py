@@ -1,6 +1,7 @@
 """The settings of all sweeps in one plane of the two measures: a colour and a mark a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -16,28 +17,38 @@ def plane_points(entries: Sequence[Entry]) -> pd.DataFrame:
     """One point a setting of any of the sweeps.
 
     Returns:
-        `sweep` (name of the entry) and the columns of `drawing.plane.plane_points`, of which
-        `color` and `symbol` are the sweep's; `efficient` among the settings of its own sweep.
+        `sweep` (name of the entry), `setting`, and the columns of `drawing.plane.plane_points`, of
+        which `color` and `symbol` are the sweep's; `efficient` among the settings of its own
+        sweep; `repeated`: an earlier sweep has the same runs, and their mark.
     """
-    parts = []
+    parts, known = [], set[str]()
     for entry in entries:
         points = plane.plane_points(entry.sweep, entry.settings, entry.center)
-        hover = f"<b>{theme.literal(entry.name)}</b><br>" + points["hover"]
-        parts.append(
-            points.assign(
-                sweep=entry.name, color=entry.color, symbol=entry.symbol, hover=hover
-            ).dropna(subset=["forgetting", "adaptation"])
+        runs = [set(states.split(", ")) for states in entry.settings["states"]]
+        points = points.assign(
+            sweep=entry.name,
+            color=entry.color,
+            symbol=entry.symbol,
+            hover=f"<b>{theme.literal(entry.name)}</b><br>" + points["hover"],
+            repeated=[bool(known & own) for own in runs],
         )
+        known |= set().union(*runs)
+        parts.append(points.dropna(subset=["forgetting", "adaptation"]).reset_index())
     return pd.concat(parts, ignore_index=True)
 
 
-def plane_figure(entries: Sequence[Entry], points: pd.DataFrame) -> go.Figure:
+def plane_figure(
+    entries: Sequence[Entry], points: pd.DataFrame, recommended: pd.DataFrame
+) -> go.Figure:
     """Forgetting to the right, adaptation upwards; the front of each sweep is a dashed line.
 
     Args:
         entries: Those of the points.
         points: As `plane_points` returns them; not empty.
+        recommended: As `recommendations.recommendation_table` returns them: their names are
+            written.
     """
+    taken = set(zip(recommended["sweep"], recommended["key"], strict=True))
     ranges = plane.view(points)
     unit = entries[0].sweep.unit.words
     gained = plane.new_losses(entries[0].sweep)
@@ -51,8 +62,24 @@ def plane_figure(entries: Sequence[Entry], points: pd.DataFrame) -> go.Figure:
     for entry in entries:
         own = points[points["sweep"] == entry.name]
         drawn.add_trace(_front(entry, own[own["efficient"]].sort_values("forgetting")))
-        drawn.add_trace(_marks(entry, own))
+        drawn.add_trace(_marks(entry, own[~own["repeated"]]))
+        for point in own.to_dict("records"):
+            if (entry.name, point["setting"]) in taken:
+                drawn.add_annotation(_label(entry, point))
     return drawn
+
+
+def _label(entry: Entry, point: Mapping[Any, Any]) -> dict[str, Any]:
+    """The name of a recommended setting, above its mark."""
+    return {
+        "x": point["forgetting"],
+        "y": point["adaptation"],
+        "text": theme.literal(point["name"]),
+        "showarrow": False,
+        "yanchor": "bottom",
+        "yshift": 7,
+        "font": {"size": 11.5, "color": entry.color},
+    }
 
 
 def _front(entry: Entry, front: pd.DataFrame) -> go.Scatter:

@@ -23,12 +23,13 @@ def recommendation_table(entries: Sequence[Entry]) -> pd.DataFrame:
     """One row a sweep, in the order of the entries.
 
     Returns:
-        `sweep`; `setting`: the recommended one in words (empty: none can be named); `rivals`: names
-        of those that cannot be excluded as better, at 95%, it left out; `told`: whether there was
-        any noise to judge by; `adaptation` and `forgetting` with `_low` and `_high` (95%, NaN below
-        two seeds), in the unit of the sweeps; `tokens` after pre-training and `hours` of one trial;
-        `cap`: what the first sweep's recommendation forgets (NaN without one); `under_cap`: the
-        setting that adapts most without forgetting more (empty: none), `under_cap_adaptation`.
+        `sweep`; `key`: the recommended setting, as in `trials["setting"]` (empty: none can be
+        named); `setting`: the same in words; `rivals`: names of those that cannot be excluded as
+        better, at 95%, itself left out; `told`: whether there was any noise to judge by;
+        `adaptation` and `forgetting` with `_low` and `_high` (95%, NaN below two seeds), in the
+        unit of the sweeps; `tokens` after pre-training and `hours` of one trial; `cap`: what the
+        first sweep's recommendation forgets (NaN without one); `under_cap`: the setting that adapts
+        most without forgetting more (empty: none), `under_cap_adaptation`.
     """
     rows: list[dict[str, Any]] = []
     cap = float("nan")
@@ -36,7 +37,8 @@ def recommendation_table(entries: Sequence[Entry]) -> pd.DataFrame:
         noise = Noise(entry.sweep, entry.trials)
         decision = Decision(noise, entry.settings)
         choice = decision.default()
-        row: dict[str, Any] = {"sweep": entry.name, "setting": "", "under_cap": ""}
+        row: dict[str, Any] = {"sweep": entry.name, "key": choice.best, "setting": ""}
+        row["under_cap"] = ""
         row |= {"rivals": [_name(entry, one) for one in choice.rivals if one != choice.best]}
         row["told"] = choice.told
         if choice.best:
@@ -55,7 +57,7 @@ def recommendation_table(entries: Sequence[Entry]) -> pd.DataFrame:
             row["under_cap_adaptation"] = entry.settings["adaptation"].to_dict()[under]
         rows.append(row)
     ends = [f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")]
-    columns = ["sweep", "setting", "rivals", "told", *ends, "tokens", "hours"]
+    columns = ["sweep", "key", "setting", "rivals", "told", *ends, "tokens", "hours"]
     return pd.DataFrame(rows, columns=[*columns, "cap", "under_cap", "under_cap_adaptation"])
 
 

@@ -72,7 +72,10 @@ def recommendation_rows(
     rows = []
     for _, row in recommended.iterrows():
         setting = row["setting"] or "none can be named yet"
-        cells = [Cell(row["sweep"], row["sweep"]), Cell(setting, setting, note=_rivals(row))]
+        cells = [
+            Cell(row["sweep"], row["sweep"]),
+            Cell(setting, setting, note=_rivals(row), role="wide"),
+        ]
         for measure in ("adaptation", "forgetting"):
             write = labels.change if measure == "forgetting" else labels.loss
             low, high = row[f"{measure}_low"], row[f"{measure}_high"]
