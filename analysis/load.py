@@ -16,21 +16,28 @@ import pandas as pd
 from analysis import frames
 from analysis.frames import datasets_by_role
 from analysis.state_files import StateFolders
+from analysis.units import Unit
 from analysis.unmeasured import unmeasured
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 
 PLAN_VERSION = 2
+PLAN_PARTS = ("name", "design", "axes", "center", "datasets", "model", "stages", "trials", "states")
+"""What every plan has, whatever program wrote it."""
 PAPERS_REPLAY = {"order": "original", "offset": "0", "accounting": "compute_equivalent"}
 """What plans say that were written when there was no other."""
 PENDING = "pending"
 """The status of a state that was never started; the other words are `records.StatusWord`."""
 
+PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
+STATE_COLUMNS = (
+    *PLANNED, "role", "parent", "base", "first_step", "status", "reason", "step", "ended_by_rule",
+    "gap", "final_window_steps", "tasks_damage",
+)  # fmt: skip
 TRIAL_COLUMNS = (
     "trial", "state", "path", "stage_ends", "baseline", "center", "from_scratch", "status",
     "reason", "step", "steps", "tokens", "path_tokens",
 )  # fmt: skip
 """The columns of `Sweep.trials` but for the axes, which stand after the fourth."""
-PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +68,13 @@ class Sweep:
             `tasks_damage` (why its scores on downstream tasks cannot be read; empty: they can).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
-            whole set. Losses in nats per token. Every state has the rows of its whole stage.
+            whole set. `loss` is in `unit`. Every state has the rows of its whole stage.
         train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
         data: One row a source, or a domain of one, from one evaluation to the next: `state`, then
             the columns of `records.DataRow`, with `source` as this sweep calls it; whole stages.
         tasks: One row a score on a downstream task: `state`, then the columns of
             `records.TaskRow`; None where the row has none.
+        unit: What `loss` of `evals`, and all that is measured from it, is counted in.
     """
 
     plan: Mapping[str, Any]
@@ -76,6 +84,17 @@ class Sweep:
     train: pd.DataFrame
     data: pd.DataFrame
     tasks: pd.DataFrame
+    unit: Unit = Unit.NATS
+
+    def in_unit(self, unit: Unit) -> "Sweep":
+        """The same sweep with its losses counted in another unit, for whatever reads `loss`."""
+        if unit is self.unit:
+            return self
+        if unit is Unit.NATS:
+            raise ValueError("losses that were turned into bits per byte are not turned back")
+        return dataclasses.replace(
+            self, evals=self.evals.assign(loss=self.evals[unit.column]), unit=unit
+        )
 
     @functools.cached_property
     def whole_sets(self) -> pd.DataFrame:
@@ -145,7 +164,7 @@ def load_sweep(sweep_dir: Path) -> Sweep:
 
     Raises:
         FileNotFoundError: There is no such folder, or no plan in it.
-        ValueError: The plan is of another version, or not complete JSON.
+        ValueError: The plan is of another version, not complete JSON, or lacks a part.
     """
     if not sweep_dir.is_dir():
         raise FileNotFoundError(f"{sweep_dir} is not a folder; a sweep is <storage>/sweeps/<name>")
@@ -158,6 +177,9 @@ def load_sweep(sweep_dir: Path) -> Sweep:
             f"{plan_path} has version {plan.get('version')}; "
             f"this program reads version {PLAN_VERSION}"
         )
+    for part in PLAN_PARTS:
+        if part not in plan:
+            raise ValueError(f"{plan_path} has no `{part}`, so it is not a whole plan")
     tree = ResultTree(sweep_dir.resolve().parent.parent)
     folders = StateFolders(tree, {state["state"]: state["steps"] for state in plan["states"]})
     states, evals = _states(plan, folders), frames.evals(plan, folders)
@@ -203,8 +225,8 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
             recorded = Status(**dict(status))
             row["ended_by_rule"] = state["may_stop"] and recorded.is_ended_by(plan["stopping"])
         rows.append(row)
-    index = pd.Index([state["state"] for state in plan["states"]], name="state")
-    return pd.DataFrame(rows, index=index)
+    index = pd.Index([state["state"] for state in plan["states"]], name="state", dtype=object)
+    return pd.DataFrame(rows, index=index, columns=STATE_COLUMNS)
 
 
 def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """What a sweep found, as tables: losses, forgetting, adaptation and their noise.
 
-Losses are nats per token on fixed held-out sets: D0, which the model was pre-trained on, and D1 to
-Dk, one for each stage after it. For one trial
+Losses are in the unit of the sweep (nats per token, or bits per byte after `Sweep.in_unit`) on
+fixed held-out sets: D0, which the model was pre-trained on, and D1 to Dk, one for each stage after
+it. For one trial
 
     final_loss   mean over evaluations of the last stage with step > steps - final_window_steps
     forgetting   final D0 loss - D0 loss of the pre-trained model          larger is worse
@@ -91,7 +92,15 @@ def trial_table(sweep: Sweep) -> pd.DataFrame:
     trials["mean_loss"] = trials[losses].mean(axis=1, skipna=False)
     trials["forgetting"] = trials["d0_loss"] - trials["d0_start"]
     trials["adaptation"] = pd.concat(gains, axis=1).mean(axis=1, skipna=False)
-    return with_intervals(trials, measure_names(sweep.roles))
+    names = measure_names(sweep.roles)
+    trials[names] = trials[names].mask(trials["state"].isin(_diverged(sweep)))
+    return with_intervals(trials, names)
+
+
+def _diverged(sweep: Sweep) -> set[str]:
+    """States with a loss that is no finite number, where a measure is made: they have none."""
+    rows = pd.concat([final_window(sweep), whole_sets(sweep).query("step == 0")])
+    return set(rows.loc[rows["loss"].isna(), "state"])
 
 
 def _with_references(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
