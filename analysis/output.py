@@ -25,7 +25,8 @@ def write(sweep_dirs: Sequence[Path], asked: Asked, reload_seconds: float | None
     Args:
         sweep_dirs: `<storage>/sweeps/<name>`, one at least.
         asked: What else, and where.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
 
     Returns:
         The path of the page.

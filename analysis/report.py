@@ -58,7 +58,8 @@ def write_page(
         sweep: The sweep.
         sweep_dir: Its folder.
         page: Where the page goes.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
     """
     trials = trial_table(sweep)
     write_text(SweepDir(sweep_dir).trials, csv_table(sweep, trials).to_csv(index=False))

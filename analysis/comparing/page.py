@@ -46,7 +46,8 @@ def comparison_page(
     Args:
         sweeps: Two at least, as they were loaded.
         asked: The unit that a person asked for; None: what can be compared.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
 
     Raises:
         ValueError: Nats were asked for, and two of the sweeps have different tokenizers.

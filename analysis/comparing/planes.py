@@ -14,7 +14,7 @@ PALE = 0.55
 
 
 def plane_points(entries: Sequence[Entry]) -> pd.DataFrame:
-    """One point a setting of any of the sweeps.
+    """One point a setting of any of the sweeps; empty before any has a complete trial.
 
     Returns:
         `sweep` (name of the entry), `setting`, and the columns of `drawing.plane.plane_points`, of
@@ -23,6 +23,8 @@ def plane_points(entries: Sequence[Entry]) -> pd.DataFrame:
     """
     parts, known = [], set[str]()
     for entry in entries:
+        if entry.settings.empty:
+            continue
         points = plane.plane_points(entry.sweep, entry.settings, entry.center)
         runs = [set(states.split(", ")) for states in entry.settings["states"]]
         points = points.assign(
@@ -34,7 +36,7 @@ def plane_points(entries: Sequence[Entry]) -> pd.DataFrame:
         )
         known |= set().union(*runs)
         parts.append(points.dropna(subset=["forgetting", "adaptation"]).reset_index())
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def plane_figure(
