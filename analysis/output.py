@@ -33,8 +33,8 @@ def write(sweep_dirs: Sequence[Path], asked: Asked, reload_seconds: float | None
 
     Raises:
         FileNotFoundError: There is no such folder, or no plan in it.
-        ValueError: A plan is of another version, a file is not complete JSON, or the sweeps cannot
-            be compared in the unit that was asked for.
+        ValueError: A plan is of another version, or a file is not complete JSON.
+        ConfigError: The sweeps cannot be compared in the unit that was asked for.
     """
     sweeps = [load_sweep(sweep_dir) for sweep_dir in sweep_dirs]
     page = page_of(sweep_dirs, asked)

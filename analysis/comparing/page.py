@@ -50,7 +50,7 @@ def comparison_page(
             does.
 
     Raises:
-        ValueError: Nats were asked for, and two of the sweeps have different tokenizers.
+        ConfigError: Nats were asked for, and two of the sweeps have different tokenizers.
     """
     unit, reason = unit_for(sweeps, asked)
     compared = entries(sweeps, unit)
