@@ -7,6 +7,7 @@ import pandas as pd
 from analysis import labels
 from analysis.drawing import lines, theme
 from analysis.drawing.chart import Chart, keys_of, panel, stopped_note
+from analysis.drawing.curve_numbers import losses_told, rates_told
 from analysis.drawing.curves import loss_curves, lr_curves
 from analysis.drawing.scatter import BEATEN, EFFICIENT
 from analysis.drawing.slices import x_title
@@ -32,6 +33,7 @@ def every_trial(trials: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
         for status, front in zip(chosen["status"], efficient, strict=True)
     ]
     chosen["color"] = chosen["curve"].map({EFFICIENT: "var(--cat-0)"}).fillna(theme.PALE)
+    chosen["dash"] = theme.DASHES[0]
     chosen["central"] = False
     # What is drawn last lies on top.
     return chosen.sort_values("curve", key=lambda names: names == EFFICIENT, kind="stable")
@@ -59,6 +61,10 @@ def every_trial_charts(
     )
     rate = [panel("", lines.lr_figure(rates, **place))] if len(rates) else []
     return (
-        [Chart("Every trial", caption, keys, panels)] if panels else [],
-        [Chart("Every setting", stopped_note(chosen), keys, rate)] if rate else [],
+        [Chart("Every trial", caption, keys, panels, losses_told(losses, sweep.roles))]
+        if panels
+        else [],
+        [Chart("Every setting", stopped_note(chosen), keys, rate, rates_told(rates))]
+        if rate
+        else [],
     )

@@ -73,17 +73,17 @@ def _runs(sweep: Sweep, upstream: list[str]) -> dict[str, str]:
 def pretraining_figure(curves: pd.DataFrame) -> go.Figure:
     """Loss against tokens, one line for each state and kind of loss."""
     drawn = theme.figure(x_title="tokens of pre-training", y_title=Y_LOSS)
-    for (_, _, name), rows in curves.groupby(["state", "panel", "curve"], sort=False):
+    for (state, _, name), rows in curves.groupby(["state", "panel", "curve"], sort=False):
         drawn.add_trace(
             go.Scatter(
                 x=rows["tokens"],
                 y=rows["loss"],
-                name=name,
+                name=theme.literal(str(name)),
                 legendgroup=name,
                 mode="lines",
                 line={"color": rows["color"].iloc[0], "width": theme.WIDTH},
-                hovertemplate=f"{theme.literal(str(name))}<br>%{{x}} tokens: %{{y:.4f}}"
-                "<extra></extra>",
+                hovertemplate=f"<b>{theme.literal(str(name))}</b><br>%{{x}} tokens: %{{y:.4f}}"
+                f"<br>{theme.literal(str(state))}<extra></extra>",
             )
         )
     return drawn

@@ -36,13 +36,15 @@ class Cell:
 class Table:
     """A table: headings, whether each column holds numbers, and rows of (class, cells).
 
-    `notes` are second, quieter lines of the headings, one each, or none at all.
+    `notes` are second, quieter lines of the headings, one each, or none at all; `settings` the
+    setting that each row is about (empty: of none), or none at all, by which a row is highlighted.
     """
 
     headings: list[str]
     numeric: list[bool]
     rows: list[tuple[str, list[Cell]]]
     notes: Sequence[str] = ()
+    settings: Sequence[str] = ()
 
 
 def number(text: str, value: Any, role: str = "") -> Cell:
@@ -76,7 +78,8 @@ def trials_table(
     against = f"vs {labels.center_name(sweep)}"
     headings += ["forgetting", against, "adaptation", against]
     ordered = [theme.is_numeric(sweep.plan["axes"][axis]) for axis in axes]
-    return Table(headings, [False, *ordered, *(True for _ in [*losses, *range(4)])], rows)
+    numeric = [False, *ordered, *(True for _ in [*losses, *range(4)])]
+    return Table(headings, numeric, rows, settings=list(trials["setting"]))
 
 
 def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> Table:
@@ -93,7 +96,8 @@ def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, 
     against = f"vs {labels.center_name(sweep)}"
     headings = ["setting", "seeds", *_loss_headings(sweep)]
     headings += ["forgetting", against, "adaptation", against]
-    return Table(headings, [False, *(True for _ in headings[1:])], rows)
+    numeric = [False, *(True for _ in headings[1:])]
+    return Table(headings, numeric, rows, settings=list(settings.index))
 
 
 def dip_summary(
@@ -101,7 +105,8 @@ def dip_summary(
 ) -> Table:
     """How far losses rose after step 0 of the last stage, and when the newest loss was back."""
     rows = []
-    for _, dip in dips.join(trials.set_index("trial"), on="trial").iterrows():
+    known = dips.join(trials.set_index("trial"), on="trial")
+    for _, dip in known.iterrows():
         name = labels.setting_label(sweep, dip.to_dict(), center)
         seed = f"seed {dip['seed']}" if trials["seed"].nunique() > 1 else ""
         if dip["recovered_tokens"] == 0:
@@ -121,7 +126,8 @@ def dip_summary(
         rows.append((_row_role(dip), cells))
     rises = [f"largest rise of {role.upper()} loss" for role in sweep.roles]
     headings = ["trial", *rises, f"{newest_role(sweep).upper()} back after"]
-    return Table(headings, [False, *(True for _ in headings[1:])], rows)
+    numeric = [False, *(True for _ in headings[1:])]
+    return Table(headings, numeric, rows, settings=list(known["setting"]))
 
 
 def states_table(sweep: Sweep) -> Table:
