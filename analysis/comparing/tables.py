@@ -52,7 +52,8 @@ def matched_table(matched: pd.DataFrame, measures: Sequence[str], one: str, othe
     for measure in measures:
         headings += [measure_label(measure), measure_label(measure), "difference"]
         notes += [one, other, "95% interval"]
-    return Table(headings, [False, False, *(True for _ in headings[2:])], rows, notes)
+    numeric = [False, False, *(True for _ in headings[2:])]
+    return Table(headings, numeric, rows, notes, list(matched["setting"]))
 
 
 MOST_RIVALS = 3

@@ -10,6 +10,8 @@ from analysis.comparing.charts import plane_charts
 from analysis.comparing.costs import cost_table
 from analysis.comparing.entries import entries
 from analysis.comparing.facts import fact_table
+from analysis.comparing.highlights import keys_of, told_keys
+from analysis.comparing.matching import matched_settings
 from analysis.comparing.overlays import center_losses, center_rates
 from analysis.comparing.planes import plane_points
 from analysis.comparing.recommendations import recommendation_table
@@ -20,6 +22,13 @@ from tests.analysis.comparing.conftest import set_text
 
 def both(folders):
     return entries([analysis.load(folder) for folder in folders], Unit.NATS)
+
+
+def keyed(folders):
+    """Both sweeps, and the keys of their settings."""
+    one, other = both(folders)
+    matched = {other.name: matched_settings(one, other, ["forgetting"])}
+    return [one, other], keys_of([one, other], matched)
 
 
 def test_facts_that_differ_are_told_from_those_that_do_not(pair):
@@ -59,21 +68,37 @@ def test_each_sweep_recommends_by_itself_and_under_the_cap_of_the_first(pair):
 
 
 def test_curves_of_the_centres_bear_the_names_of_their_sweeps(three_seeds):
-    curves = center_losses(both(three_seeds))
+    curves = center_losses(*keyed(three_seeds))
     assert list(dict.fromkeys(curves["curve"])) == ["one", "other"]
     assert curves["color"].nunique() == 2
     last = curves[(curves["role"] == "d0") & (curves["step"] == 100)]
     assert list(last["loss"]) == pytest.approx([2.2, 2.5, 2.3, 2.3, 2.62, 2.44])
-    assert center_rates(both(three_seeds)).empty
+    assert center_rates(*keyed(three_seeds)).empty
 
 
 def test_a_shared_run_has_one_mark(pair):
     for sweep in ("one", "other"):
         pair.trial(sweep, 0, 0.2, 0.5, name="shared")
         pair.trial(sweep, 0, 0.1, 0.4, replay=0.5)
-    points = plane_points(both(pair.write({"one": [0], "other": [0]}, replay=(0.05, 0.5))))
+    points = plane_points(*keyed(pair.write({"one": [0], "other": [0]}, replay=(0.05, 0.5))))
     assert list(points["sweep"]) == ["one", "one", "other", "other"]
     assert list(points["repeated"]) == [False, False, True, False]
+
+
+def test_a_setting_lights_up_in_every_sweep_that_has_it(pair):
+    for sweep, replay in (("one", 0.0), ("one", 0.05), ("other", 0.05), ("other", 0.5)):
+        pair.trial(sweep, 0, 0.2, 0.5, replay=replay)
+    compared, keys = keyed(pair.write({"one": [0], "other": [0]}, replay=(0, 0.05, 0.5)))
+    first, second, third = "('', 0.0)", "('', 0.05)", "('', 0.5)"
+    assert keys == {
+        ("one", first): first,
+        ("one", second): second,
+        ("other", second): second,
+        ("other", third): f"other: {third}",
+    }
+    name, line = told_keys(compared, keys)[second]
+    assert name == "centre"
+    assert line.count("forgetting +0.200") == 2
 
 
 def test_costs_are_counted_state_by_state(quickstart, three_seeds):
@@ -103,7 +128,8 @@ def test_sweeps_that_have_not_begun_become_a_page(pair):
     text = write(folders, Asked()).read_text(encoding="utf-8")
     assert "0 of 1 trials complete; 1 pending." in text
     assert "none can be named yet" in text
-    assert len(plane_charts(both(folders), recommendation_table(both(folders)))) == 1
+    compared, keys = keyed(folders)
+    assert len(plane_charts(compared, recommendation_table(compared), keys)) == 1
     figures = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
     assert figures
     assert "NaN" not in "".join(figures)

@@ -15,15 +15,15 @@
     return {
       x: scrollX,
       y: scrollY,
-      theme: root.dataset.theme,
       open: details().filter(([, one]) => one.open).map(([name]) => name),
       inputs: Object.fromEntries(inputs().map(([name, one]) => [name, one.type === "checkbox" ? one.checked : one.value])),
       sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
+      lit: Figures.state.lit,
       hidden: keys().filter(([, key]) => key.getAttribute("aria-pressed") === "false").map(([name]) => name),
     };
   }
 
-  function restore({ x, y, theme, open, inputs: values, sorted, hidden }) {
+  function restore({ x, y, open, inputs: values, sorted, hidden, lit }) {
     for (const [name, one] of details()) one.open = open.includes(name);
     for (const [name, one] of inputs()) {
       if (!(name in values)) continue;
@@ -36,7 +36,7 @@
       for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
-    if (theme !== root.dataset.theme) document.dispatchEvent(new CustomEvent("theme", { detail: theme }));
+    if (lit) Highlight.set(lit);
     scrollTo({ left: x, top: y, behavior: "instant" });
   }
 
