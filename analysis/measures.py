@@ -56,7 +56,11 @@ def final_window(sweep: Sweep) -> pd.DataFrame:
 
 def final_losses(sweep: Sweep) -> pd.DataFrame:
     """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
-    losses = final_window(sweep).groupby(["state", "role"])["loss"].mean().unstack("role")
+    window = final_window(sweep)
+    names = [window["state"], window["role"]]
+    # Where a loss was no finite number, the mean of the others is no final loss.
+    broken = window["loss"].isna().groupby(names).any()
+    losses = window["loss"].groupby(names).mean().mask(broken).unstack("role")
     return losses.reindex(columns=sweep.roles).rename(columns="{}_loss".format)
 
 
@@ -81,14 +85,22 @@ def trial_table(sweep: Sweep) -> pd.DataFrame:
     trials = trials.join(final_losses(sweep), on="state")
     trials["setting"] = [
         str((row["baseline"], *(row[axis] for axis in sweep.setting_axes)))
-        for _, row in trials.iterrows()
+        for row in trials.to_dict("records")
     ]
     losses = loss_names(sweep.roles)
     gains = [trials[f"{role}_start"] - trials[f"{role}_loss"] for role in sweep.roles[1:]]
     trials["mean_loss"] = trials[losses].mean(axis=1, skipna=False)
     trials["forgetting"] = trials["d0_loss"] - trials["d0_start"]
     trials["adaptation"] = pd.concat(gains, axis=1).mean(axis=1, skipna=False)
-    return with_intervals(trials, measure_names(sweep.roles))
+    names = measure_names(sweep.roles)
+    trials[names] = trials[names].mask(trials["state"].isin(_diverged(sweep)))
+    return with_intervals(trials, names)
+
+
+def _diverged(sweep: Sweep) -> set[str]:
+    """States with a loss that is no finite number, where a measure is made: they have none."""
+    rows = pd.concat([final_window(sweep), whole_sets(sweep).query("step == 0")])
+    return set(rows.loc[rows["loss"].isna(), "state"])
 
 
 def _with_references(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
@@ -151,4 +163,4 @@ def _no_formula(cell: Any) -> Any:
 
 def whole_sets(sweep: Sweep) -> pd.DataFrame:
     """The evaluation rows of whole data sets, without those of single domains."""
-    return sweep.evals[sweep.evals["domain"].isna()]
+    return sweep.whole_sets

@@ -67,6 +67,12 @@ def write_page(
 
 def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = None) -> str:
     """The page as text; one that is going to change reloads itself."""
+    if trials.empty:
+        template = environment().get_template("nothing.html.j2")
+        datasets = datasets_table(sweep.plan)
+        return template.render(
+            plan=sweep.plan, question=question(sweep), datasets=datasets, palette=theme.PALETTE
+        )
     # Plans of sweeps that train their model, written before there were others, do not say so.
     upstream = sweep.plan.get("upstream", {})
     center = anchor(sweep)
@@ -93,7 +99,7 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
         tasks=task_section(sweep, trials, center),
         matrices=matrices,
         unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
-        matrix_table=matrix_of_trials(sweep),
+        matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
         sliced=bool(slices.slices(sweep, trials, center)),
         dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
         checkpoint=upstream.get("checkpoint"),

@@ -27,6 +27,7 @@ from analysis.page.question import question
 from analysis.page.tables import Table
 from analysis.report import progress
 from analysis.units import Unit
+from cpt.parsing import ConfigError
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,15 @@ def comparison_page(
             does.
 
     Raises:
-        ConfigError: Nats were asked for, and two of the sweeps have different tokenizers.
+        ConfigError: Nats were asked for, and two of the sweeps have different tokenizers; or the
+            plan of one holds no trial.
     """
+    empty = [sweep.plan["name"] for sweep in sweeps if sweep.trials.empty]
+    if empty:
+        raise ConfigError(
+            f"{name}: its plan holds no trial, so there is nothing to compare; leave it out."
+            for name in empty
+        )
     unit, reason = unit_for(sweeps, asked)
     compared = entries(sweeps, unit)
     first, *others = compared

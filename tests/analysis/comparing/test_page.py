@@ -17,6 +17,7 @@ from analysis.comparing.planes import plane_points
 from analysis.comparing.recommendations import recommendation_table
 from analysis.output import write
 from analysis.units import Unit
+from cpt.parsing import ConfigError
 from tests.analysis.comparing.conftest import set_text
 
 
@@ -145,3 +146,9 @@ def test_names_of_sweeps_cannot_become_markup(pair):
     )
     assert hostile not in text
     assert "<img" not in text.partition("plotly.js v")[0]
+
+
+def test_a_plan_without_trials_is_refused(pair):
+    pair.trial("one", 0, 0.2, 0.5)
+    with pytest.raises(ConfigError, match="^other: its plan holds no trial, so there is nothing"):
+        write(pair.write({"one": [0], "other": [0]}), Asked())
