@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _watch(folders: Sequence[Path], wanted: Asked, every: float) -> None:
-    def made(reload_seconds: float | None) -> None:
+    def made(reload_seconds: float) -> None:
         page = write(folders, wanted, reload_seconds)
         print(f"{time.strftime('%H:%M:%S')} {page}", flush=True)
 

@@ -95,7 +95,7 @@ def _page_faults(out: str | None) -> Iterator[str]:
     if path.suffix != ".html":
         yield f"--out {shown(out)}: must be a file whose name ends in .html."
     elif path.is_dir():
-        yield f"--out {shown(out)}: is a folder; must be a file; name one in it."
+        yield f"--out {shown(out, 300)}: is a folder; must be a file; name one in it."
     else:
         yield from _blocked("--out", out, path.parent)
 
@@ -110,7 +110,8 @@ def _blocked(option: str, given: str, folder: Path) -> Iterator[str]:
     for part in (folder, *folder.parents):
         if part.exists():
             if not part.is_dir():
-                yield f"{option} {shown(given)}: {part} is a file; must be a folder or not exist."
+                told = f"{option} {shown(given, 300)}"
+                yield f"{told}: {part} is a file; must be a folder or not exist."
             return
 
 

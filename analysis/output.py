@@ -25,15 +25,16 @@ def write(sweep_dirs: Sequence[Path], asked: Asked, reload_seconds: float | None
     Args:
         sweep_dirs: `<storage>/sweeps/<name>`, one at least.
         asked: What else, and where.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
 
     Returns:
         The path of the page.
 
     Raises:
         FileNotFoundError: There is no such folder, or no plan in it.
-        ValueError: A plan is of another version, a file is not complete JSON, or the sweeps cannot
-            be compared in the unit that was asked for.
+        ValueError: A plan is of another version, or a file is not complete JSON.
+        ConfigError: The sweeps cannot be compared in the unit that was asked for.
     """
     sweeps = [load_sweep(sweep_dir) for sweep_dir in sweep_dirs]
     page = page_of(sweep_dirs, asked)

@@ -5,7 +5,7 @@
 fetched.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ def write_page(
         sweep: The sweep.
         sweep_dir: Its folder.
         page: Where the page goes.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
     """
     trials = trial_table(sweep)
     write_text(SweepDir(sweep_dir).trials, csv_table(sweep, trials).to_csv(index=False))
@@ -73,73 +74,94 @@ def write_page(
 def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = None) -> str:
     """The page as text; one that is going to change reloads itself."""
     if trials.empty:
-        return (
-            environment()
-            .get_template("nothing.html.j2")
-            .render(
-                plan=sweep.plan,
-                question=question(sweep),
-                datasets=datasets_table(sweep.plan),
-            )
+        template = environment().get_template("nothing.html.j2")
+        datasets = datasets_table(sweep.plan)
+        return template.render(
+            plan=sweep.plan, question=question(sweep), datasets=datasets, palette=theme.PALETTE
         )
-    # Plans of sweeps that train their model, written before there were others, do not say so.
-    upstream = sweep.plan.get("upstream", {})
     center = anchor(sweep)
-    settings = settings_table(sweep, trials, center)
-    matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
+    measured = gallery.Measured(sweep, trials, settings_table(sweep, trials, center), center)
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        plan=sweep.plan,
+        plotly=get_plotlyjs(),
+        config=theme.CONFIG,
+        palette=theme.PALETTE,
+        question=question(sweep),
+        progress=progress(sweep, trials),
+        reload_seconds=reload_seconds,
+        amount=labels.amount,
+        title=labels.title,
+        **_words(sweep, center),
+        **_conclusions(measured),
+        **_tables(measured),
+        **_run(sweep),
+        **{name: gallery.section(name, measured) for name in gallery.SECTIONS},
+    )
+
+
+def _words(sweep: Sweep, center: Mapping[str, Any]) -> dict[str, Any]:
+    """What things are called on this page."""
+    return {
+        "middle": labels.center_name(sweep),
+        "reference": "" if labels.has_center(sweep) else _reference(sweep, center),
+        "meanings": labels.baseline_meanings(sweep),
+        "names": labels.baseline_names(sweep),
+        "new": [role.upper() for role in sweep.roles[1:]],
+        "newest": newest_role(sweep).upper(),
+        "new_losses": new_losses(sweep),
+        "several_stages": sweep.several_stages,
+    }
+
+
+def _conclusions(measured: gallery.Measured) -> dict[str, Any]:
+    """What is recommended, found and predicted, and how much of a difference matters."""
+    sweep, trials, settings, center = measured
     matters = margin(settings)
+    return {
+        "answer": answer(sweep, trials, settings, center),
+        "findings": story.findings(sweep, trials, settings, center),
+        "matters": labels.loss(matters) if matters > 0 else "",
+        "paper": claims_section(paper_claims(sweep, trials, settings, center)),
+        "prediction": prediction_section(sweep, trials, settings, center),
+    }
+
+
+def _tables(measured: gallery.Measured) -> dict[str, Any]:
+    """The tables of trials, settings, dips and boundaries, and what a highlight says of them."""
+    sweep, trials, settings, center = measured
+    matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
     dips = dip_table(sweep, trials)
     dipped = dip_settings(sweep, dips, trials, center)
-    shown = gallery.Measured(sweep, trials, settings, center)
-    charts = {name: gallery.section(name, shown) for name in gallery.SECTIONS}
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            plan=sweep.plan,
-            plotly=get_plotlyjs(),
-            config=theme.CONFIG,
-            palette=theme.PALETTE,
-            told=told_settings(sweep, trials, settings, center),
-            question=question(sweep),
-            progress=progress(sweep, trials),
-            findings=story.findings(sweep, trials, settings, center),
-            middle=labels.center_name(sweep),
-            reference="" if labels.has_center(sweep) else _reference(sweep, center),
-            answer=answer(sweep, trials, settings, center),
-            paper=claims_section(paper_claims(sweep, trials, settings, center)),
-            prediction=prediction_section(sweep, trials, settings, center),
-            matters=labels.loss(matters) if matters > 0 else "",
-            dip_means=dip_means(sweep, dipped, center),
-            dip_sentence=dip_sentence(sweep, dipped, center),
-            settings=tables.settings_summary(sweep, settings, center),
-            several_seeds=trials["seed"].nunique() > 1,
-            trials=tables.trials_table(sweep, trials, settings, center),
-            tasks=task_section(sweep, trials, center),
-            matrices=matrices,
-            unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
-            matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
-            sliced=bool(slices.slices(sweep, trials, center)),
-            dip_table=tables.dip_summary(sweep, dips, trials, center),
-            checkpoint=upstream.get("checkpoint"),
-            stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
-            additive=sweep.additive_replay,
-            datasets=datasets_table(sweep.plan),
-            reading=reading_table(sweep),
-            states=tables.states_table(sweep),
-            facts=_facts(sweep),
-            meanings=labels.baseline_meanings(sweep),
-            names=labels.baseline_names(sweep),
-            new=[role.upper() for role in sweep.roles[1:]],
-            newest=newest_role(sweep).upper(),
-            new_losses=new_losses(sweep),
-            several_stages=sweep.several_stages,
-            reload_seconds=reload_seconds,
-            amount=labels.amount,
-            title=labels.title,
-            **charts,
-        )
-    )
+    return {
+        "told": told_settings(sweep, trials, settings, center),
+        "settings": tables.settings_summary(sweep, settings, center),
+        "several_seeds": trials["seed"].nunique() > 1,
+        "trials": tables.trials_table(sweep, trials, settings, center),
+        "tasks": task_section(sweep, trials, center),
+        "matrices": matrices,
+        "unannealed": any(note for matrix in matrices for _, note, _ in matrix.rows),
+        "matrix_table": matrix_of_trials(sweep) if sweep.several_stages else None,
+        "sliced": bool(slices.slices(sweep, trials, center)),
+        "dip_means": dip_means(sweep, dipped, center),
+        "dip_sentence": dip_sentence(sweep, dipped, center),
+        "dip_table": tables.dip_summary(sweep, dips, trials, center),
+    }
+
+
+def _run(sweep: Sweep) -> dict[str, Any]:
+    """What was run, and on what."""
+    # Plans of sweeps that train their model, written before there were others, do not say so.
+    upstream = sweep.plan.get("upstream", {})
+    return {
+        "checkpoint": upstream.get("checkpoint"),
+        "stand_in": sweep.dataset("d0") if upstream.get("stand_in") else "",
+        "additive": sweep.additive_replay,
+        "datasets": datasets_table(sweep.plan),
+        "reading": reading_table(sweep),
+        "states": tables.states_table(sweep),
+        "facts": _facts(sweep),
+    }
 
 
 def progress(sweep: Sweep, trials: pd.DataFrame) -> dict[str, Any]:
@@ -156,7 +178,7 @@ def progress(sweep: Sweep, trials: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _reference(sweep: Sweep, center: dict[str, Any]) -> str:
+def _reference(sweep: Sweep, center: Mapping[str, Any]) -> str:
     """What the reference of a sweep without a centre is, and why."""
     first = sweep.plan["design"] in DESIGNS_WITHOUT_SLICES
     why = "its first trial" if first else "the most common value of each axis"

@@ -5,6 +5,7 @@ many solved examples before each question, over the same documents. The chance l
 not in its rows, so nothing here speaks of it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ def task_scores(sweep: Sweep) -> pd.DataFrame:
     return pd.concat(main).sort_index() if main else rows
 
 
-def task_section(sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]) -> Tasks | None:
+def task_section(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> Tasks | None:
     """What the report shows of downstream tasks; None where no state was ever scored."""
     scores = task_scores(sweep)
     damage = [text for text in sweep.states["tasks_damage"] if text]
@@ -87,7 +88,7 @@ def _main(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(
-    sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any], scores: pd.DataFrame
+    sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any], scores: pd.DataFrame
 ) -> Table:
     columns = scores.drop_duplicates("column").sort_values("column")
     cells = {(row["state"], row["column"]): _score(row) for row in scores.to_dict("records")}
@@ -153,7 +154,7 @@ def _pretrained(sweep: Sweep, trials: pd.DataFrame) -> list[tuple[Cell, str, str
 
 
 def _last(
-    sweep: Sweep, trials: pd.DataFrame, center: dict[str, Any]
+    sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]
 ) -> list[tuple[Cell, str, str]]:
     several = trials["seed"].nunique() > 1
     # The seeds of a setting stand together.
