@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from analysis.load import Sweep, load_sweep
 
 if TYPE_CHECKING:
+    from analysis import figures as figures
     from analysis import measures as measures
 
-_LATER = ("measures",)
+_LATER = ("figures", "measures")
 
 
 def load(path: str | Path) -> Sweep:
@@ -46,4 +47,4 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module 'analysis' has no attribute {name!r}")
 
 
-__all__ = ["Sweep", "load", "measures"]
+__all__ = ["Sweep", "figures", "load", "measures"]
