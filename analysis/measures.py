@@ -1,7 +1,8 @@
 """What a sweep found, as tables: losses, forgetting, adaptation and their noise.
 
-Losses are nats per token on fixed held-out sets: D0, which the model was pre-trained on, and D1 to
-Dk, one for each stage after it. For one trial
+Losses are in the unit of the sweep (nats per token, or bits per byte after `Sweep.in_unit`) on
+fixed held-out sets: D0, which the model was pre-trained on, and D1 to Dk, one for each stage after
+it. For one trial
 
     final_loss   mean over evaluations of the last stage with step > steps - final_window_steps
     forgetting   final D0 loss - D0 loss of the pre-trained model          larger is worse
@@ -55,7 +56,11 @@ def final_window(sweep: Sweep) -> pd.DataFrame:
 
 def final_losses(sweep: Sweep) -> pd.DataFrame:
     """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
-    losses = final_window(sweep).groupby(["state", "role"])["loss"].mean().unstack("role")
+    window = final_window(sweep)
+    names = [window["state"], window["role"]]
+    # Where a loss was no finite number, the mean of the others is no final loss.
+    broken = window["loss"].isna().groupby(names).any()
+    losses = window["loss"].groupby(names).mean().mask(broken).unstack("role")
     return losses.reindex(columns=sweep.roles).rename(columns="{}_loss".format)
 
 
@@ -99,7 +104,7 @@ def trial_table(sweep: Sweep) -> pd.DataFrame:
     trials = trials.join(final_losses(sweep), on="state")
     trials["setting"] = [
         str((row["baseline"], *(row[axis] for axis in sweep.setting_axes)))
-        for _, row in trials.iterrows()
+        for row in trials.to_dict("records")
     ]
     losses = loss_names(sweep.roles)
     gains = [trials[f"{role}_start"] - trials[f"{role}_loss"] for role in sweep.roles[1:]]
@@ -109,7 +114,14 @@ def trial_table(sweep: Sweep) -> pd.DataFrame:
     names, variances = measure_names(sweep.roles), window_variances(sweep)
     shares = variances[names].div(variances["evaluations"], axis=0)
     trials = trials.join(shares.rename(columns="{}_window".format), on="state")
+    trials[names] = trials[names].mask(trials["state"].isin(_diverged(sweep)))
     return with_intervals(trials, names)
+
+
+def _diverged(sweep: Sweep) -> set[str]:
+    """States with a loss that is no finite number, where a measure is made: they have none."""
+    rows = pd.concat([final_window(sweep), whole_sets(sweep).query("step == 0")])
+    return set(rows.loc[rows["loss"].isna(), "state"])
 
 
 def _with_references(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
@@ -185,4 +197,4 @@ def _no_formula(cell: Any) -> Any:
 
 def whole_sets(sweep: Sweep) -> pd.DataFrame:
     """The evaluation rows of whole data sets, without those of single domains."""
-    return sweep.evals[sweep.evals["domain"].isna()]
+    return sweep.whole_sets

@@ -70,7 +70,7 @@ def findings(
 def named(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:
     """The settings with a column `name`, their name in words."""
     names = [
-        labels.setting_label(sweep, setting.to_dict(), center) for _, setting in settings.iterrows()
+        labels.setting_label(sweep, setting, center) for setting in settings.to_dict("records")
     ]
     return settings.assign(name=names)
 
