@@ -20,6 +20,7 @@ from analysis.drawing.plane import new_losses
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
+from analysis.page.answer import answer
 from analysis.page.data_tables import datasets_table, reading_table
 from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
@@ -80,45 +81,48 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
     shown = gallery.Measured(sweep, trials, settings, center)
     charts = {name: gallery.section(name, shown) for name in gallery.SECTIONS}
-    template = environment().get_template("report.html.j2")
-    return template.render(
-        plan=sweep.plan,
-        plotly=get_plotlyjs(),
-        config=theme.CONFIG,
-        palette=theme.PALETTE,
-        told=told_settings(sweep, trials, settings, center),
-        question=question(sweep),
-        progress=progress(sweep, trials),
-        findings=story.findings(sweep, trials, settings, center),
-        middle=labels.center_name(sweep),
-        reference="" if labels.has_center(sweep) else _reference(sweep, center),
-        certainty=story.certainty(sweep, settings, center),
-        settings=tables.settings_summary(sweep, settings, center),
-        several_seeds=trials["seed"].nunique() > 1,
-        trials=tables.trials_table(sweep, trials, settings, center),
-        tasks=task_section(sweep, trials, center),
-        matrices=matrices,
-        unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
-        matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
-        sliced=bool(slices.slices(sweep, trials, center)),
-        dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
-        checkpoint=upstream.get("checkpoint"),
-        stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
-        additive=sweep.additive_replay,
-        datasets=datasets_table(sweep.plan),
-        reading=reading_table(sweep),
-        states=tables.states_table(sweep),
-        facts=_facts(sweep),
-        meanings=labels.baseline_meanings(sweep),
-        names=labels.baseline_names(sweep),
-        new=[role.upper() for role in sweep.roles[1:]],
-        newest=newest_role(sweep).upper(),
-        new_losses=new_losses(sweep),
-        several_stages=sweep.several_stages,
-        reload_seconds=reload_seconds,
-        amount=labels.amount,
-        title=labels.title,
-        **charts,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            plan=sweep.plan,
+            plotly=get_plotlyjs(),
+            config=theme.CONFIG,
+            palette=theme.PALETTE,
+            told=told_settings(sweep, trials, settings, center),
+            question=question(sweep),
+            progress=progress(sweep, trials),
+            findings=story.findings(sweep, trials, settings, center),
+            middle=labels.center_name(sweep),
+            reference="" if labels.has_center(sweep) else _reference(sweep, center),
+            answer=answer(sweep, trials, settings, center),
+            settings=tables.settings_summary(sweep, settings, center),
+            several_seeds=trials["seed"].nunique() > 1,
+            trials=tables.trials_table(sweep, trials, settings, center),
+            tasks=task_section(sweep, trials, center),
+            matrices=matrices,
+            unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
+            matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
+            sliced=bool(slices.slices(sweep, trials, center)),
+            dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+            checkpoint=upstream.get("checkpoint"),
+            stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
+            additive=sweep.additive_replay,
+            datasets=datasets_table(sweep.plan),
+            reading=reading_table(sweep),
+            states=tables.states_table(sweep),
+            facts=_facts(sweep),
+            meanings=labels.baseline_meanings(sweep),
+            names=labels.baseline_names(sweep),
+            new=[role.upper() for role in sweep.roles[1:]],
+            newest=newest_role(sweep).upper(),
+            new_losses=new_losses(sweep),
+            several_stages=sweep.several_stages,
+            reload_seconds=reload_seconds,
+            amount=labels.amount,
+            title=labels.title,
+            **charts,
+        )
     )
 
 

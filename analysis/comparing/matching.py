@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from analysis import labels
 from analysis.comparing.entries import Entry
-from analysis.deciding.noise import quantile, window_variances
+from analysis.deciding.noise import quantile
+from analysis.measures import window_variances
 
 PAIRED, UNPAIRED, ONE_SEED, SAME_RUN = "paired", "unpaired", "one seed", "same run"
 UNKNOWN = "not recorded"
