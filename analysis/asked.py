@@ -3,14 +3,15 @@
 `rewarm report` and `python -m analysis` take the same options, and both make an `Asked` of them.
 """
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.figures import FORMATS
 from analysis.units import Unit
 from cpt.parsing import ConfigError, shown
 
-FORMATS = ("svg", "png")
 EVERY_SECONDS = 5.0
 LEAST_SECONDS = 1.0
 
@@ -67,6 +68,7 @@ def asked(
         *_page_faults(out),
         *_unit_faults(unit, len(sweeps)),
         *_folder_faults("--figures", figures),
+        *_figure_faults(figures, watch=watch),
         *_folder_faults("--tables", tables),
         *_format_faults(chosen, figures),
         *_watch_faults(every, watch=watch),
@@ -103,6 +105,21 @@ def _page_faults(out: str | None) -> Iterator[str]:
 def _folder_faults(option: str, folder: str | None) -> Iterator[str]:
     if folder is not None:
         yield from _blocked(option, folder, Path(folder))
+
+
+def _figure_faults(figures: str | None, *, watch: bool) -> Iterator[str]:
+    if figures is None:
+        return
+    if watch:
+        yield (
+            f"--figures {shown(figures, 300)}: figures are not drawn anew by --watch; leave one of "
+            "the two out."
+        )
+    if importlib.util.find_spec("kaleido") is None:
+        yield (
+            f"--figures {shown(figures, 300)}: figures as files are drawn by kaleido, which is not "
+            "installed: pip install 'rewarm[figures]'."
+        )
 
 
 def _blocked(option: str, given: str, folder: Path) -> Iterator[str]:

@@ -75,7 +75,7 @@ class Certainty:
                 "told apart, so that may be chance."
             )
         return (
-            f"With one seed nothing can be told apart: another might choose any of {rivals} "
+            f"With one seed nothing can be told apart: another seed might choose any of {rivals} "
             "settings. Sweep seed: [0, 1, 2] to find out."
         )
 

@@ -28,7 +28,11 @@ def price(sweep: Sweep, cost: Mapping[Any, Any]) -> tuple[str, str, list[str]]:
         return "Cost", f"{labels.amount(cost['tokens'])} tokens", lines
     if not cost["union_trained"]:
         lines.append("computed from the budgets: no union run was trained")
-    return "Cost, of a union run's", f"{100 * cost['tokens'] / cost['union_tokens']:.3g}%", lines
+    return (
+        "Cost, share of a union run",
+        f"{100 * cost['tokens'] / cost['union_tokens']:.3g}%",
+        lines,
+    )
 
 
 def _against(cost: Mapping[Any, Any], name: str, write: Callable[[float], str]) -> str:

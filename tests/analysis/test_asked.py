@@ -1,6 +1,9 @@
 """What is asked of the report: refused at the door in one sentence each, or met."""
 
+import importlib.machinery
+import importlib.util
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,23 @@ def test_nothing_asked_is_the_report_alone():
     assert asked(["a"]) == Asked()
 
 
+@pytest.fixture(autouse=True)
+def kaleido(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were installed."""
+    spec = importlib.machinery.ModuleSpec("kaleido", None)
+    monkeypatch.setitem(sys.modules, "kaleido", types.ModuleType("kaleido"))
+    monkeypatch.setattr(sys.modules["kaleido"], "__spec__", spec)
+
+
+def test_figures_need_what_draws_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert faults(figures="new") == [
+        "--figures 'new': figures as files are drawn by kaleido, which is not installed: "
+        "pip install 'rewarm[figures]'."
+    ]
+
+
 def test_all_that_is_asked_is_met(tmp_path):
     wanted = asked(
         ["a", "b"],
@@ -29,11 +49,11 @@ def test_all_that_is_asked_is_met(tmp_path):
         figures=str(tmp_path / "figures"),
         formats="png,svg,png",
         tables=str(tmp_path),
-        watch=True,
     )
     assert wanted.unit is Unit.BITS_PER_BYTE
     assert wanted.formats == ("png", "svg")
-    assert wanted.every == 5
+    assert wanted.every is None
+    assert asked(["a"], watch=True).every == 5
 
 
 @pytest.mark.parametrize(
@@ -48,6 +68,10 @@ def test_all_that_is_asked_is_met(tmp_path):
         (
             {"formats": "pdf,svg", "figures": "figures"},
             "--formats: 'pdf' is no format; must be svg or png.",
+        ),
+        (
+            {"figures": "new", "watch": True},
+            "--figures 'new': figures are not drawn anew by --watch; leave one of the two out.",
         ),
         ({"every": 3.0}, "--every 3: is of --watch; add --watch or leave it out."),
         ({"every": 0.5, "watch": True}, "--every 0.5: must be at least 1, in seconds."),

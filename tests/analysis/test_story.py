@@ -101,7 +101,7 @@ def test_one_seed_cannot_tell_anything_apart(three):
     card = shown(found)
     assert card.heading == "The best seen, with one seed"
     assert card.sure.startswith(
-        "With one seed nothing can be told apart: another might choose any of 4"
+        "With one seed nothing can be told apart: another seed might choose any of 4"
     )
     assert card.reach == []
     assert found.counted == "4 settings compared, with one seed"

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import analysis
+from analysis import output
 from analysis.asked import Asked
 from analysis.comparing.charts import plane_charts
 from analysis.comparing.costs import cost_table
@@ -150,5 +151,18 @@ def test_names_of_sweeps_cannot_become_markup(pair):
 
 def test_a_plan_without_trials_is_refused(pair):
     pair.trial("one", 0, 0.2, 0.5)
-    with pytest.raises(ConfigError, match="^other: its plan holds no trial, so there is nothing"):
+    with pytest.raises(ConfigError, match=r"^other: its plan holds no trial, so there is nothing"):
         write(pair.write({"one": [0], "other": [0]}), Asked())
+
+
+def test_figures_of_several_sweeps_lie_in_a_folder_each(three_seeds, tmp_path, monkeypatch):
+    asked_for = []
+    monkeypatch.setattr(output, "write_figures", lambda *given: asked_for.append(given))
+    figures = tmp_path / "figures"
+    write(three_seeds, Asked(figures=figures, formats=("png",)))
+    write(three_seeds[:1], Asked(figures=figures))
+    assert [(sweep.plan["name"], folder, formats) for sweep, folder, formats in asked_for] == [
+        ("one", figures / "one", ("png",)),
+        ("other", figures / "other", ("png",)),
+        ("one", figures, ("svg",)),
+    ]

@@ -25,8 +25,9 @@
   if (slider) {
     slider.closest(".cap").hidden = false;
     slider.addEventListener("input", () => show(Number(slider.value)));
-    addEventListener("beforeprint", () => show(Number(slider.dataset.default)));
-    addEventListener("afterprint", () => show(Number(slider.value)));
+    // Before the figures are drawn for print.
+    addEventListener("beforeprint", () => show(Number(slider.dataset.default)), { capture: true });
+    addEventListener("afterprint", () => show(Number(slider.value)), { capture: true });
     show(Number(slider.value));
   } else if (cards.length) {
     show(0);
