@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.deciding.contrasts import Contrasts
-from analysis.deciding.decision import candidates, margin
+from analysis.deciding.decision import margin
 from analysis.deciding.dip_claims import dip_on_unchanged_data
 from analysis.deciding.evidence import Evidence
 from analysis.deciding.noise import Noise
@@ -56,7 +56,8 @@ def paper_claims(
         settings: As `settings.settings_table` returns them.
         center: As `settings.anchor` returns it.
     """
-    contrasts = Contrasts(Noise(sweep, trials), list(candidates(settings).index))
+    continued = settings.index[~settings["from_scratch"]]
+    contrasts = Contrasts(Noise(sweep, trials), list(continued))
     evidence = Evidence(sweep, trials, center, contrasts, margin(settings))
     return [test(evidence) for test in FINDINGS]
 

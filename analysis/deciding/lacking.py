@@ -13,6 +13,7 @@ SEEDS = "axes:\n  seed: [0, 1, 2]"
 NO_MARGIN = (
     "Nothing adapts in this sweep, so there is no margin below which a loss does not matter."
 )
+UNRECORDED = "A loss that it needs is not recorded in any seed that its settings share."
 UNFINISHED = "The trials that would test it are planned, but not complete yet."
 
 
@@ -29,7 +30,12 @@ def judged(
     effects: Sequence[Effect],
     decisive: Sequence[Effect],
 ) -> Claim:
-    """A claim with effects; where one seed is all there is, that is why it is undecided."""
+    """A claim with effects; where one seed is all there is, that is why it is undecided.
+
+    Where a loss is missing in every seed it is not testable here.
+    """
+    if any(effect.seeds == 0 for effect in effects):
+        return untestable(name, sentence, UNRECORDED)
     remedy = ""
     if verdict == Verdict.UNDECIDED and any(effect.seeds < 2 for effect in decisive):
         why = "One seed, so no interval and no verdict."
