@@ -110,7 +110,7 @@ def test_the_page_names_the_paper_and_every_verdict(quickstart):
     assert 'href="#paper"' in page
     assert section.count('class="verdict"') == 9
     assert "Re-warming the learning rate is needed to adapt." in section
-    assert "dataset: prose\nbaselines: [no_rewarm]" in section
+    assert "dataset: prose_again\nbaselines: [no_rewarm]" in section
     assert '<table class="sortable">' in page[page.index('<section id="dip">') :]
 
 

@@ -385,7 +385,10 @@ def test_on_unchanged_data_the_dip_is_that_of_rewarming(rates, early, waver, ver
 def test_on_new_data_no_dip_is_of_rewarming_alone(rates):
     claim = rates.add(0.3, 1.0).add(0.3, 0.7, baseline="no_rewarm").claims()["dip"]
     assert claim.verdict == Verdict.NOT_TESTABLE
-    assert claim.remedy == "downstream:\n  dataset: prose\nbaselines: [no_rewarm]"
+    assert claim.remedy == (
+        'datasets:\n  prose_again: {path: "local:python-prose"}   # and what else prose has\n'
+        "downstream:\n  dataset: prose_again\nbaselines: [no_rewarm]"
+    )
 
 
 @pytest.fixture
