@@ -1,15 +1,42 @@
 """The dip in numbers: a row a setting, before any figure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis import labels
-from analysis.dips import newest_role
+from analysis.dips import dip_settings, dip_table, newest_role
 from analysis.load import Sweep
-from analysis.page.tables import Cell, Table, number
+from analysis.page.tables import Cell, Table, dip_summary, number
 from analysis.settings import agrees
+
+
+@dataclass(frozen=True)
+class DipSection:
+    """What the page says of dips: the centre's in a sentence, a row a setting, a row a trial."""
+
+    sentence: str
+    means: Table
+    every: Table
+
+
+def dip_section(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> DipSection:
+    """The section of a sweep.
+
+    Args:
+        sweep: Has the evaluations.
+        trials: As `measures.trial_table` returns them.
+        center: As `settings.anchor` returns it.
+    """
+    dips = dip_table(sweep, trials)
+    means = dip_settings(sweep, dips, trials, center)
+    return DipSection(
+        sentence=dip_sentence(sweep, means, center),
+        means=dip_means(sweep, means, center),
+        every=dip_summary(sweep, dips, trials, center),
+    )
 
 
 def dip_means(sweep: Sweep, means: pd.DataFrame, center: Mapping[str, Any]) -> Table:

@@ -133,7 +133,8 @@ def test_a_reader_highlights_sorts_and_changes_the_theme(quickstart, browser):
     page.locator("#theme").click()
     page.evaluate(
         """() => addEventListener("beforeprint", () => {
-          window.printed = [...document.querySelectorAll(".plot")].map((plot) => plot.layout.font.color);
+          const plots = [...document.querySelectorAll(".plot")];
+          window.printed = plots.map((plot) => plot.layout.font.color);
         })"""
     )
     page.pdf()

@@ -53,7 +53,7 @@ const Marks = (() => {
     data.forEach((trace, curveNumber) => {
       if (trace.visible === false || trace.hoverinfo === "skip" || trace.hoverinfo === "none") return;
       owners(trace).forEach((name, index) => {
-        if (found.has(name)) return;
+        if (!name || found.has(name)) return;
         const [from, to] = run(trace, index);
         for (let point = to - 1; point >= from; point--) {
           if (isThere(trace.x[point]) && isThere(trace.y[point])) {
