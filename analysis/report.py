@@ -60,7 +60,8 @@ def write_page(
         sweep: The sweep.
         sweep_dir: Its folder.
         page: Where the page goes.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
     """
     trials = trial_table(sweep)
     write_text(SweepDir(sweep_dir).trials, csv_table(sweep, trials).to_csv(index=False))
@@ -70,14 +71,10 @@ def write_page(
 def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = None) -> str:
     """The page as text; one that is going to change reloads itself."""
     if trials.empty:
-        return (
-            environment()
-            .get_template("nothing.html.j2")
-            .render(
-                plan=sweep.plan,
-                question=question(sweep),
-                datasets=datasets_table(sweep.plan),
-            )
+        template = environment().get_template("nothing.html.j2")
+        datasets = datasets_table(sweep.plan)
+        return template.render(
+            plan=sweep.plan, question=question(sweep), datasets=datasets, palette=theme.PALETTE
         )
     # Plans of sweeps that train their model, written before there were others, do not say so.
     upstream = sweep.plan.get("upstream", {})

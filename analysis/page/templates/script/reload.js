@@ -1,5 +1,5 @@
 // A page that is written anew while its sweep runs: it reloads itself, and looks as it did before.
-// What a reader did lies in the history entry, which a file on disk keeps through a reload.
+// After RELOAD_SECONDS; 0: this is the last one. What a reader did lies in the history entry, which a file on disk keeps through a reload.
 (() => {
   const IDLE_SECONDS = 2;
   const root = document.documentElement;
@@ -7,6 +7,7 @@
   const places = (list) => [...list].map((one, index) => [one.id || `${one.closest("section, figure")?.id ?? ""}/${index}`, one]);
   const details = () => places(document.querySelectorAll("details"));
   const inputs = () => [...document.querySelectorAll("input[id], select[id]")].map((one) => [one.id, one]);
+  const headings = () => places(document.querySelectorAll("table.sortable th"));
   const keys = () => [...document.querySelectorAll(".legend button[data-curve]")]
     .map((key) => [`${key.closest(".chart").id}/${key.dataset.curve}`, key]);
 
@@ -14,14 +15,15 @@
     return {
       x: scrollX,
       y: scrollY,
-      theme: root.dataset.theme,
       open: details().filter(([, one]) => one.open).map(([name]) => name),
       inputs: Object.fromEntries(inputs().map(([name, one]) => [name, one.type === "checkbox" ? one.checked : one.value])),
+      sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
+      lit: Figures.state.lit,
       hidden: keys().filter(([, key]) => key.getAttribute("aria-pressed") === "false").map(([name]) => name),
     };
   }
 
-  function restore({ x, y, theme, open, inputs: values, hidden }) {
+  function restore({ x, y, open, inputs: values, sorted, hidden, lit }) {
     for (const [name, one] of details()) one.open = open.includes(name);
     for (const [name, one] of inputs()) {
       if (!(name in values)) continue;
@@ -29,8 +31,12 @@
       else one.value = values[name];
       for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, { bubbles: true }));
     }
+    for (const [name, order] of sorted) {
+      const button = headings().find(([other]) => other === name)?.[1].querySelector("button");
+      for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
+    }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
-    if (theme !== root.dataset.theme) document.dispatchEvent(new CustomEvent("theme", { detail: theme }));
+    if (lit) Highlight.set(lit);
     scrollTo({ left: x, top: y, behavior: "instant" });
   }
 
@@ -58,6 +64,7 @@
   history.scrollRestoration = "manual";
   function start() {
     if (history.state?.seen) restore(history.state.seen);
+    if (RELOAD_SECONDS === 0) return;
     root.dataset.reloads = String(RELOAD_SECONDS);
     wait(Math.max(RELOAD_SECONDS, (4 * (performance.now() - began)) / 1000));
   }
