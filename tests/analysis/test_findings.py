@@ -103,7 +103,7 @@ def test_untestable_claims_stand_apart_with_what_would_test_them():
 
 
 def test_the_page_names_the_paper_and_every_verdict(quickstart):
-    page = write_report(quickstart(seeds=(0, 1, 2), steps=100)).read_text(encoding="utf-8")
+    page = write_report(quickstart(steps=100)).read_text(encoding="utf-8")
     start = page.index('<section id="paper">')
     section = page[start : page.index("</section>", start)]
     assert "arXiv 2403.08763" in section
@@ -116,7 +116,7 @@ def test_the_page_names_the_paper_and_every_verdict(quickstart):
 
 @pytest.mark.browser
 def test_verdicts_have_shapes_and_fit_a_narrow_window(quickstart, browser):
-    report = write_report(quickstart(seeds=(0, 1, 2), steps=100))
+    report = write_report(quickstart(seeds=(0, 1), steps=100))
     page = browser.new_page(viewport={"width": 700, "height": 900})
     page.goto(report.as_uri())
     verdicts = page.locator("#paper .verdict:visible")
@@ -124,7 +124,7 @@ def test_verdicts_have_shapes_and_fit_a_narrow_window(quickstart, browser):
         verdicts.nth(index).inner_text().strip(): verdicts.nth(index).locator("svg").inner_html()
         for index in range(verdicts.count())
     }
-    assert len(shapes) > 1
+    assert shapes.keys() >= {"supported", "contradicted"}
     assert len(set(shapes.values())) == len(shapes)
     page.locator("#paper summary", has_text="not testable here").click()
     page.locator("#paper pre", has_text="no_rewarm").wait_for(state="visible")
