@@ -14,9 +14,8 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import labels
-from analysis.deciding.claims import paper_claims
 from analysis.deciding.decision import margin
-from analysis.dips import dip_settings, dip_table, newest_role
+from analysis.dips import newest_role
 from analysis.drawing import gallery, slices, theme
 from analysis.drawing.plane import new_losses
 from analysis.load import Sweep, load_sweep
@@ -25,7 +24,7 @@ from analysis.page import story, tables
 from analysis.page.answer import answer
 from analysis.page.claims import claims_section
 from analysis.page.data_tables import datasets_table, reading_table
-from analysis.page.dip_summary import dip_means, dip_sentence
+from analysis.page.dip_summary import dip_section
 from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.prediction import prediction_section
@@ -122,7 +121,7 @@ def _conclusions(measured: gallery.Measured) -> dict[str, Any]:
         "answer": answer(sweep, trials, settings, center),
         "findings": story.findings(sweep, trials, settings, center),
         "matters": labels.loss(matters) if matters > 0 else "",
-        "paper": claims_section(paper_claims(sweep, trials, settings, center)),
+        "paper": claims_section(sweep, trials, settings, center),
         "prediction": prediction_section(sweep, trials, settings, center),
     }
 
@@ -131,8 +130,6 @@ def _tables(measured: gallery.Measured) -> dict[str, Any]:
     """The tables of trials, settings, dips and boundaries, and what a highlight says of them."""
     sweep, trials, settings, center = measured
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
-    dips = dip_table(sweep, trials)
-    dipped = dip_settings(sweep, dips, trials, center)
     return {
         "told": told_settings(sweep, trials, settings, center),
         "settings": tables.settings_summary(sweep, settings, center),
@@ -143,9 +140,7 @@ def _tables(measured: gallery.Measured) -> dict[str, Any]:
         "unannealed": any(note for matrix in matrices for _, note, _ in matrix.rows),
         "matrix_table": matrix_of_trials(sweep) if sweep.several_stages else None,
         "sliced": bool(slices.slices(sweep, trials, center)),
-        "dip_means": dip_means(sweep, dipped, center),
-        "dip_sentence": dip_sentence(sweep, dipped, center),
-        "dip_table": tables.dip_summary(sweep, dips, trials, center),
+        "dip": dip_section(sweep, trials, center),
     }
 
 
