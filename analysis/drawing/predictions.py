@@ -128,9 +128,9 @@ def dial_chart(
         for dial, value in reference.items()
     )
     caption = (
-        f"Predictions around {told}, one of the two varied at a time, from half the smallest peak "
-        "tried to twice the largest. Dotted: the 95% prediction interval of the mean over seeds, "
-        "wider outside of what was tried. Rings: settings that were run."
+        f"Predictions around {told}, one of the two varied at a time; the law also outside of what "
+        "was tried. Dotted: the 95% prediction interval of the mean over seeds. Rings: settings "
+        "that were run."
     )
     return Chart("Predicted between and beyond the settings tried", caption, keys, panels)
 

@@ -25,7 +25,7 @@ from analysis.page.story import named
 from analysis.page.tables import Table
 from analysis.predicting import tables
 from analysis.predicting.courses import DIALS, Course
-from analysis.predicting.held_out import BOUND, Judged
+from analysis.predicting.held_out import BOUND, LAW, Judged
 from analysis.predicting.next_sweep import next_sweep
 from analysis.predicting.outlook import Outlook, outlook
 from analysis.predicting.proposals import bounds, propose
@@ -82,13 +82,12 @@ def prediction_section(
         str(setting): str(name) for setting, name in named(sweep, settings, center)["name"].items()
     }
     section: dict[str, Any] = {
-        "judgements": judgements_table(sweep, judged),
+        "judgements": judgements_table(sweep, judged, tables.by_trial(found, trials)),
         "troubles": [_trouble(one) for one in judged if not one.holds],
         "constants": constants_table(judged),
     }
     parity = predictions.parity_chart(sweep, tables.parity(found), names)
-    within = bounds(found.courses)
-    if within is None:
+    if bounds(found.courses, LAW) is None:
         unproposed = "neither peak nor replay was varied, so nothing tells what another value does"
     elif found.unrun is None:
         unproposed = "no trial that re-warms has a configuration to make others from"
@@ -107,14 +106,15 @@ def _beyond(
     parity: Chart | None,
 ) -> dict[str, Any]:
     """What follows where a model holds on both data sets."""
-    within, unrun = bounds(found.courses), found.unrun
+    unrun, model = found.unrun, found.holding()[0]
+    within = bounds(found.courses, model)
     assert within is not None
     assert unrun is not None
     reference = dict(zip(DIALS, (unrun.peak, unrun.replay), strict=True))
     charts = [
         parity,
         predictions.dial_chart(
-            sweep, tables.along_dials(found, within), _measured(found, names), reference
+            sweep, tables.along_dials(found), _measured(found, names), reference
         ),
         predictions.longer_chart(
             sweep,
@@ -123,15 +123,15 @@ def _beyond(
         ),
     ]
     cap = found.cap()
-    proposals = propose(found, found.holding()[0], within, planned_points(sweep), cap)
+    proposals = propose(found, model, within, planned_points(sweep), cap)
     file, unproposed = next_sweep(sweep, proposals) if len(proposals) else ("", "")
     if proposals.empty:
         unproposed = "no setting within the bounds is expected to do better than the best known"
     return {
         "charts": [chart for chart in charts if chart],
-        "elsewhere": elsewhere_table(sweep, tables.elsewhere(found, within), unrun.steps),
+        "elsewhere": elsewhere_table(sweep, tables.elsewhere(found), unrun.steps),
         "cap": labels.change(cap),
-        "proposals": proposals_table(proposals, found.holding()[0], found.courses),
+        "proposals": proposals_table(proposals, model, found.courses),
         "unproposed": unproposed,
         "file": file,
     }

@@ -39,25 +39,12 @@ class Outlook:
     why: str = ""
 
     def holding(self) -> list[str]:
-        """The models that hold on both data sets, the one with smaller errors first.
-
-        Errors are those of the settings that both were held against, as shares of the loss.
-        """
-        models = [
+        """The models that hold on both data sets, the law first, which reaches further."""
+        return [
             model
             for model in (LAW, SURFACE)
-            if all(one.holds for (name, _), one in self.judged.items() if name == model)
+            if self.judged and all(self.judged[model, role].holds for role in self.starts)
         ]
-        return sorted(models, key=self._errors) if self.judged else []
-
-    def _errors(self, model: str) -> float:
-        tables = {key: one.table.set_index("setting") for key, one in self.judged.items()}
-        errors = 0.0
-        for (name, role), table in tables.items():
-            if name == model:
-                common = table.index.intersection(tables[SURFACE, role].index)
-                errors += float((table.loc[common, "share"] ** 2).mean())
-        return errors
 
     def predict(self, model: str, settings: Sequence[Course]) -> pd.DataFrame:
         """What a model that holds says of settings.

@@ -24,7 +24,7 @@ def test_a_law_that_is_true_holds_and_its_interval_is_narrow(lawful, role):
 
 def test_each_setting_is_predicted_by_a_fit_without_it(lawful):
     courses = lawful()
-    far = dataclasses.replace(courses[5], finals={role: 9.0 for role in ("d0", "d1")})
+    far = dataclasses.replace(courses[5], finals=dict.fromkeys(("d0", "d1"), 9.0))
     with_it = judge([*courses[:5], far, *courses[6:]], "d0", SURFACE).table
     without = judge(courses, "d0", SURFACE).table
 

@@ -46,9 +46,7 @@ def test_constants_and_losses_say_the_same(lawful):
         of["L0"]
         + of["A"] * (course.before.values.sum() + s1) ** -of["alpha"]
         - of["C2"] * s2
-        + of["B"]
-        * np.exp(-of["kappa"] * course.replay)
-        * (1 - (1 + of["E"] * s1) ** -of["beta"])
+        + of["B"] * np.exp(-of["kappa"] * course.replay) * (1 - (1 + of["E"] * s1) ** -of["beta"])
     )
 
     assert law.losses(course, np.array([60]))[0] == pytest.approx(by_hand)
