@@ -134,6 +134,13 @@ def setting_label(sweep: Sweep, trial: Mapping[Any, Any], center: Mapping[str, A
     return ", ".join(parts) or "centre"
 
 
+def factors(sweep: Sweep, trial: Mapping[Any, Any]) -> str:
+    """All factors of a trial but the seed, in one line."""
+    return " · ".join(
+        f"{axis_label(axis)} {value_label(axis, trial[axis])}" for axis in sweep.setting_axes
+    )
+
+
 def curve_name(name: str, status: str) -> str:
     """The name of a trial's curve: one that was stopped early says so."""
     return f"{name} (stopped)" if status == StatusWord.STOPPED else name

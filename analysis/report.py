@@ -10,24 +10,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import labels
 from analysis.dips import dip_table, newest_role
-from analysis.drawing import charts, scatter, slices, theme
-from analysis.drawing.every_trial import every_trial_charts
+from analysis.drawing import gallery, slices, theme
 from analysis.drawing.plane import new_losses
-from analysis.drawing.whole_path import path_chart
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
+from analysis.page.answer import answer
 from analysis.page.data_tables import datasets_table, reading_table
+from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.prediction import prediction_section
 from analysis.page.question import question
 from analysis.page.tasks import task_section
+from analysis.page.told import told_settings
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
 from cpt.records import StatusWord, SweepDir, write_text
 
@@ -45,75 +45,88 @@ def write_report(sweep_dir: Path) -> Path:
         FileNotFoundError: There is no such folder, or no plan in it.
         ValueError: The plan is of another version, or a file is not complete JSON.
     """
-    sweep = load_sweep(sweep_dir)
+    page = SweepDir(sweep_dir).report
+    write_page(load_sweep(sweep_dir), sweep_dir, page)
+    return page
+
+
+def write_page(
+    sweep: Sweep, sweep_dir: Path, page: Path, *, reload_seconds: float | None = None
+) -> None:
+    """Writes the page of a sweep that was read, and `trials.csv` into its folder.
+
+    Args:
+        sweep: The sweep.
+        sweep_dir: Its folder.
+        page: Where the page goes.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
+    """
     trials = trial_table(sweep)
-    paths = SweepDir(sweep_dir)
-    write_text(paths.trials, csv_table(sweep, trials).to_csv(index=False))
-    write_text(paths.report, render(sweep, trials))
-    return paths.report
+    write_text(SweepDir(sweep_dir).trials, csv_table(sweep, trials).to_csv(index=False))
+    write_text(page, render(sweep, trials, reload_seconds))
 
 
-def render(sweep: Sweep, trials: pd.DataFrame) -> str:
-    """The page as text."""
+def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = None) -> str:
+    """The page as text; one that is going to change reloads itself."""
+    if trials.empty:
+        template = environment().get_template("nothing.html.j2")
+        datasets = datasets_table(sweep.plan)
+        return template.render(
+            plan=sweep.plan, question=question(sweep), datasets=datasets, palette=theme.PALETTE
+        )
     # Plans of sweeps that train their model, written before there were others, do not say so.
     upstream = sweep.plan.get("upstream", {})
     center = anchor(sweep)
     settings = settings_table(sweep, trials, center)
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
-    axes = slices.axis_charts(sweep, trials, center)
-    rates = slices.rate_charts(sweep, trials, center)
-    if slices.swept(sweep) and not slices.slices(sweep, trials, center):
-        every, rates = every_trial_charts(sweep, trials, settings)
-        axes = every + axes
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        plan=sweep.plan,
-        plotly=get_plotlyjs(),
-        config=theme.CONFIG,
-        question=question(sweep),
-        progress=progress(sweep, trials),
-        findings=story.findings(sweep, trials, settings, center),
-        middle=labels.center_name(sweep),
-        reference="" if labels.has_center(sweep) else _reference(sweep, center),
-        certainty=story.certainty(sweep, settings, center),
-        plane=charts.plane_chart(sweep, settings, center),
-        settings=tables.settings_summary(sweep, settings, center),
-        several_seeds=trials["seed"].nunique() > 1,
-        trials=tables.trials_table(sweep, trials, settings, center),
-        tasks=task_section(sweep, trials, center),
-        prediction=prediction_section(sweep, trials, settings, center),
-        path=path_chart(sweep, trials, center),
-        matrices=matrices,
-        unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
-        matrix_table=matrix_of_trials(sweep),
-        scatters=scatter.scatter_charts(sweep, trials, settings, center),
-        axes=axes,
-        sliced=bool(slices.slices(sweep, trials, center)),
-        dips=slices.dip_charts(sweep, trials, center),
-        dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
-        rates=rates,
-        pretraining=charts.pretraining_chart(sweep),
-        checkpoint=upstream.get("checkpoint"),
-        stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
-        additive=sweep.additive_replay,
-        datasets=datasets_table(sweep.plan),
-        reading=reading_table(sweep),
-        states=tables.states_table(sweep),
-        facts=_facts(sweep),
-        meanings=labels.baseline_meanings(sweep),
-        names=labels.baseline_names(sweep),
-        new=[role.upper() for role in sweep.roles[1:]],
-        newest=newest_role(sweep).upper(),
-        new_losses=new_losses(sweep),
-        several_stages=sweep.several_stages,
-        amount=labels.amount,
-        title=labels.title,
+    shown = gallery.Measured(sweep, trials, settings, center)
+    # Those of the prediction come with its section, which fits only once.
+    drawn = [name for name in gallery.SECTIONS if name != "prediction"]
+    charts = {name: gallery.section(name, shown) for name in drawn}
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            plan=sweep.plan,
+            plotly=get_plotlyjs(),
+            config=theme.CONFIG,
+            palette=theme.PALETTE,
+            told=told_settings(sweep, trials, settings, center),
+            question=question(sweep),
+            progress=progress(sweep, trials),
+            findings=story.findings(sweep, trials, settings, center),
+            middle=labels.center_name(sweep),
+            reference="" if labels.has_center(sweep) else _reference(sweep, center),
+            answer=answer(sweep, trials, settings, center),
+            settings=tables.settings_summary(sweep, settings, center),
+            several_seeds=trials["seed"].nunique() > 1,
+            trials=tables.trials_table(sweep, trials, settings, center),
+            tasks=task_section(sweep, trials, center),
+            prediction=prediction_section(sweep, trials, settings, center),
+            matrices=matrices,
+            unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
+            matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
+            sliced=bool(slices.slices(sweep, trials, center)),
+            dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+            checkpoint=upstream.get("checkpoint"),
+            stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
+            additive=sweep.additive_replay,
+            datasets=datasets_table(sweep.plan),
+            reading=reading_table(sweep),
+            states=tables.states_table(sweep),
+            facts=_facts(sweep),
+            meanings=labels.baseline_meanings(sweep),
+            names=labels.baseline_names(sweep),
+            new=[role.upper() for role in sweep.roles[1:]],
+            newest=newest_role(sweep).upper(),
+            new_losses=new_losses(sweep),
+            several_stages=sweep.several_stages,
+            reload_seconds=reload_seconds,
+            amount=labels.amount,
+            title=labels.title,
+            **charts,
+        )
     )
 
 

@@ -24,8 +24,9 @@ from cpt.config import RunConfig
 from cpt.learner import Learner
 from cpt.model import initial_weights
 from cpt.model_config import PRESETS, padded_vocab_size
-from cpt.parallel import PEAK_FLOPS, Workers, fill, workers
+from cpt.parallel import PEAK_FLOPS, Workers, workers
 from cpt.parsing import parse
+from cpt.placement import fill
 
 Update = Callable[[torch.Tensor], torch.Tensor]
 WARM_UP_STEPS = 10

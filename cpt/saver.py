@@ -31,6 +31,9 @@ from cpt.room import NoRoomError, room_for
 from cpt.seals import Digest, GrowingDigest, digest_file
 from cpt.token_store import StoreError
 
+STAGERS_LAST = torch.__version__ >= "2.13"
+"""Whether a stager keeps its buffers for the next copy; torch 2.11's serves one copy alone."""
+
 
 class Saver:
     """Writes the checkpoints of one state while it goes on training.
@@ -48,14 +51,7 @@ class Saver:
         # Its collectives must not meet those of training, which another thread issues.
         self._group = dist.new_group(backend="gloo") if team.world_size > 1 else None
         self._rows = {name: GrowingDigest(state.path / name) for name in ROW_FILES}
-        self._stager = DefaultStager(
-            StagingOptions(
-                use_pinned_memory=team.device.type == "cuda",
-                use_shared_memory=False,
-                use_async_staging=False,
-                use_non_blocking_copy=team.device.type == "cuda",
-            )
-        )
+        self._stager = self._new_stager()
         self._thread = ThreadPoolExecutor(1)
         self._written: Future[None] | None = None
 
@@ -65,6 +61,17 @@ class Saver:
     def __exit__(self, *failure: object) -> None:
         self._thread.shutdown()
         self._stager.close()
+
+    def _new_stager(self) -> DefaultStager:
+        cuda = self._team.device.type == "cuda"
+        return DefaultStager(
+            StagingOptions(
+                use_pinned_memory=cuda,
+                use_shared_memory=False,
+                use_async_staging=False,
+                use_non_blocking_copy=cuda,
+            )
+        )
 
     def save(self, progress: Progress) -> None:
         """Begins a checkpoint; all ranks must call it.
@@ -82,6 +89,8 @@ class Saver:
             # The thread would find rows of later steps too.
             rows = {name: written.now() for name, written in self._rows.items()}
         self._team.barrier()
+        if not STAGERS_LAST:
+            self._stager = self._new_stager()
         staged = self._stager.stage(tensors_of(self._learner))
         assert isinstance(staged, dict)  # a Future only where staging is asynchronous
         self._written = self._thread.submit(self._write, staged, progress, rows)

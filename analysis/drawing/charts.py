@@ -1,5 +1,6 @@
 """The charts that show a sweep as a whole: the plane of the two measures, and pre-training."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,8 +8,12 @@ import pandas as pd
 
 from analysis import labels
 from analysis.drawing import plane, pretraining, theme
+from analysis.drawing.alternative import Alternative, Writer, alternative
 from analysis.drawing.chart import Chart, Key, panel
 from analysis.load import Sweep
+
+FEW = 8
+"""The front is named in words up to so many settings."""
 
 
 def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> Chart | None:
@@ -37,7 +42,28 @@ def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any])
             for _, point in far.iterrows()
         ]
         caption += f" Outside the picture: {labels.listing(told)}; a double click shows all."
-    return Chart("Forgetting against adaptation", caption, keys, [panel("", drawn)])
+    return Chart(
+        "Forgetting against adaptation", caption, keys, [panel("", drawn)], plane_told(points)
+    )
+
+
+def plane_told(points: pd.DataFrame) -> Alternative:
+    """The plane in words and numbers."""
+    numbers: dict[str, tuple[str, Writer]] = {
+        "forgetting": ("forgetting", labels.change),
+        "adaptation": ("adaptation", labels.loss),
+    }
+    for name in list(numbers):
+        points = points.assign(**{f"{name}_half": points[f"{name}_high"] - points[name]})
+        if points[f"{name}_half"].notna().any():
+            numbers[f"{name}_half"] = ("\N{PLUS-MINUS SIGN} 95%", labels.loss)
+    found = alternative(points.reset_index(), "settings", "name", numbers)
+    front = points[points["efficient"]].sort_values("forgetting")["name"]
+    beaten_by_none = labels.listing(list(front)[:FEW])
+    more = f" and {len(front) - FEW} more" if len(front) > FEW else ""
+    return dataclasses.replace(
+        found, sentence=f"{found.sentence} Not beaten on both: {beaten_by_none}{more}."
+    )
 
 
 def pretraining_chart(sweep: Sweep) -> Chart | None:
@@ -60,4 +86,11 @@ def pretraining_chart(sweep: Sweep) -> Chart | None:
             (labels.title(str(name)), rows) for name, rows in curves.groupby("panel", sort=False)
         ]
     drawn = [panel(name, pretraining.pretraining_figure(rows)) for name, rows in panels]
-    return Chart("", caption, keys, drawn)
+    lasts = curves.groupby(["state", "panel", "curve"], sort=False)["loss"].agg(["first", "last"])
+    lasts = lasts.reset_index()
+    lasts["name"] = [
+        ", ".join(dict.fromkeys([row["curve"], row["panel"], row["state"]]))
+        for _, row in lasts.iterrows()
+    ]
+    ends = {"first": ("first loss", labels.loss), "last": ("last loss", labels.loss)}
+    return Chart("", caption, keys, drawn, alternative(lasts, "curves", "name", ends))

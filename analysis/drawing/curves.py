@@ -1,8 +1,9 @@
 """The tidy tables that curves are drawn from.
 
-A choice of curves is a table like `measures.trial_table` with three more columns: `curve` (its
-name in the legend), `color` and `central` (drawn thick). `along_axis` and `against_baselines` make
-such a choice; losses, learning rates and end points are then drawn of the same choice.
+A choice of curves is a table like `measures.trial_table` with four more columns: `curve` (its
+name in the legend), `color`, `dash` (its pattern) and `central` (drawn thick). `along_axis` and
+`against_baselines` make such a choice; losses, learning rates and end points are then drawn of the
+same choice.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from analysis.stages import from_beginning, stage_table
 MAX_POINTS = 400
 """A drawn curve of training rows has at most so many points; evaluations are drawn all."""
 
-CHOICE = ["trial", "setting", "status", "curve", "color", "central", "from_scratch"]
+CHOICE = ["trial", "setting", "status", "curve", "color", "dash", "central", "from_scratch"]
 
 
 def along_axis(
@@ -42,6 +43,7 @@ def along_axis(
         for value, status in zip(chosen[axis], chosen["status"], strict=True)
     ]
     chosen["color"] = chosen[axis].map(colors)
+    chosen["dash"] = chosen[axis].map(theme.value_dashes(list(colors)))
     return chosen
 
 
@@ -57,6 +59,7 @@ def against_baselines(
         for name, status in zip(baselines["baseline"], baselines["status"], strict=True)
     ]
     baselines["color"] = baselines["baseline"].map(colors)
+    baselines["dash"] = baselines["baseline"].map(theme.value_dashes(names))
     baselines["central"] = False
     return pd.concat([only_center(sweep, trials, center), baselines])
 
@@ -67,6 +70,7 @@ def only_center(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
     name = labels.setting_label(sweep, {**center, "baseline": ""}, center)
     central["curve"] = [labels.curve_name(name, status) for status in central["status"]]
     central["color"] = theme.INK
+    central["dash"] = theme.DASHES[0]
     central["central"] = True
     return central
 
@@ -84,10 +88,10 @@ def loss_curves(
         upstream: Pre-training too; tokens then count from its beginning.
 
     Returns:
-        The columns of `CHOICE`, `stage`, `state`, `steps` (of the stage), `role`, `step` (in the
-        stage), `tokens` (since its beginning where one stage is asked for, else since the end of
-        pre-training), `loss`, `start` (before the first update of the stage, or of all stages),
-        in the order of the choice, the stages and the steps.
+        The columns of `CHOICE`, `factors` (in one line), `stage`, `state`, `steps` (of the
+        stage), `role`, `step` (in the stage), `tokens` (since its beginning where one stage is
+        asked for, else since the end of pre-training), `loss`, `start` (before the first update
+        of the stage, or of all stages), in the order of the choice, the stages and the steps.
     """
     references = chosen.set_index("trial")
     pretrained = {role: references[f"{role}_pretrained"].to_dict() for role in sweep.roles}
@@ -125,7 +129,8 @@ def _placed(
     stages = stage_table(sweep)
     stages = from_beginning(stages) if upstream else stages[stages["stage"] > 0]
     stages = stages.drop(columns=["state", "role", "tokens"]).rename(columns={"reached": "state"})
-    named = chosen[CHOICE].merge(stages, on="trial")
+    told = [labels.factors(sweep, trial) for trial in chosen.to_dict("records")]
+    named = chosen[CHOICE].assign(factors=told).merge(stages, on="trial")
     if stage is not None:
         named = named[(named["stage"] == stage) | named["from_scratch"]].assign(before=0)
     placed = named.merge(rows, on="state")

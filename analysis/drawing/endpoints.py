@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis import labels
 from analysis.drawing import theme
 from analysis.load import Sweep
 from analysis.measures import loss_names
@@ -12,15 +13,22 @@ def end_points(sweep: Sweep, chosen: pd.DataFrame) -> pd.DataFrame:
     """Where each curve of a choice ended: the mean over its complete seeds.
 
     Returns:
-        One row a curve: `curve`, `color`, `central`, and for each role `<role>_loss`,
+        One row a curve: `curve`, `setting`, `color`, `central`, `told` (its factors and states),
+        and for each role `<role>_loss`,
         `<role>_loss_low`, `<role>_loss_high` (NaN below two seeds).
     """
-    complete = chosen[chosen["mean_loss"].notna()]
+    complete = chosen[chosen["mean_loss"].notna()].copy()
+    complete["told"] = [labels.factors(sweep, trial) for trial in complete.to_dict("records")]
     groups = complete.groupby("curve", sort=False)
     names = loss_names(sweep.roles)
     columns = [f"{name}_{end}" for name in names for end in ("low", "high")]
     means = groups[names].mean()
-    return groups[["color", "central", *columns]].first().join(means).reset_index()
+    points = groups[["setting", "color", "central", "told", *columns]].first().join(means)
+    points["told"] = [
+        f"{told}\n{', '.join(rows['state'])}"
+        for told, (_, rows) in zip(points["told"], groups, strict=True)
+    ]
+    return points.reset_index()
 
 
 def end_figure(
@@ -40,6 +48,7 @@ def end_figure(
         go.Scatter(
             x=[theme.literal(str(curve)) for curve in points["curve"]],
             y=losses,
+            meta=theme.owned(list(points["setting"])),
             mode="lines+markers",
             line={"color": theme.MUTED, "width": 1.2},
             marker={
@@ -56,7 +65,8 @@ def end_figure(
                 "thickness": 1.2,
                 "visible": bool(points[f"{role}_loss_high"].notna().any()),
             },
-            hovertemplate="%{x}: %{y:.4f}<extra></extra>",
+            customdata=[theme.literal(told).replace("\n", "<br>") for told in points["told"]],
+            hovertemplate="<b>%{x}</b>: %{y:.4f}<br>%{customdata}<extra></extra>",
         )
     )
     drawn.update_xaxes(type="category", showgrid=False)

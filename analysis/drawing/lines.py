@@ -116,16 +116,18 @@ def _line(rows: pd.DataFrame, values: str, number: str) -> go.Scatter:
     return go.Scatter(
         x=whole["tokens"],
         y=whole[values],
-        name=told,
+        name=theme.literal(told),
         legendgroup=first["curve"],
+        meta=theme.owned([first["setting"]]),
         mode="lines",
         line={
             "color": first["color"],
             "width": theme.WIDTH_OF_CENTER if first["central"] else theme.WIDTH,
-            "dash": "solid" if first["status"] == "complete" else "dot",
+            "dash": first["dash"] if first["status"] == "complete" else "dot",
         },
         hovertemplate=f"<b>{theme.literal(told)}</b><br>%{{x}} tokens: {number}"
-        f"<br>{theme.literal(str(first['trial']))}<extra></extra>",
+        f"<br>{theme.literal(first['factors'])}<br>{theme.literal(str(first['trial']))}"
+        f" · {theme.literal(str(first['state']))}<extra></extra>",
     )
 
 

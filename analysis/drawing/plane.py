@@ -26,7 +26,7 @@ def plane_points(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]
     """One point a setting.
 
     A setting that differs from the centre in one axis belongs to that axis' family, which has one
-    colour; in a grid the families are the values of one axis, replay where it is swept.
+    colour and symbol; in a grid the families are the values of one axis, replay where it is swept.
 
     Args:
         sweep: For names.
@@ -58,6 +58,10 @@ def plane_points(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]
     for name in ("forgetting", "adaptation"):
         columns += [name, f"{name}_low", f"{name}_high"]
     points = pd.DataFrame(rows, index=settings.index).join(settings[[*columns, "baseline"]])
+    filled = points["symbol"] == "circle"
+    families = dict.fromkeys(points.loc[filled, "family"])
+    symbols = {name: theme.SYMBOLS[at % len(theme.SYMBOLS)] for at, name in enumerate(families)}
+    points["symbol"] = points["symbol"].mask(filled, points["family"].map(symbols))
     return points.join(_placed_labels(points))
 
 
@@ -101,6 +105,8 @@ def plane_figure(points: pd.DataFrame, gained: str) -> go.Figure:
         y_title=f"adaptation: fall of {gained}, nats per token \N{RIGHTWARDS ARROW} more is better",
         height=560,
     )
+    # By this the page's script knows where the chosen setting and the cap are to be marked.
+    drawn.update_layout(meta={"plane": True})
     drawn.update_xaxes(range=ranges["forgetting"])
     drawn.update_yaxes(range=ranges["adaptation"])
     front = points[points["efficient"]].sort_values("forgetting")
@@ -137,8 +143,9 @@ def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
     return go.Scatter(
         x=rows["forgetting"],
         y=rows["adaptation"],
-        name=family,
+        name=theme.literal(family),
         legendgroup=family,
+        meta=theme.owned(list(rows.index)),
         mode="markers+text",
         text=[theme.literal(label) for label in rows["label"]],
         textposition=list(rows["label_at"]),

@@ -23,8 +23,9 @@ def pretraining_curves(sweep: Sweep) -> pd.DataFrame:
         `state`, `panel` and `curve` (kind of loss: of training, or a held-out set; run), `color`,
         `tokens`, `loss`; training loss thinned to at most `curves.MAX_POINTS` rows a state.
     """
-    begun = set(sweep.evals["state"]) | set(sweep.train["state"])
-    upstream = sweep.states[(sweep.states["stage"] == "upstream") & sweep.states.index.isin(begun)]
+    upstream = sweep.states[
+        (sweep.states["stage"] == "upstream") & sweep.states.index.isin(sweep.begun)
+    ]
     upstream = upstream[~upstream.index.isin(upstream["base"])]
     runs = _runs(sweep, list(upstream.index))
     several = len(set(runs.values())) > 1
@@ -73,17 +74,17 @@ def _runs(sweep: Sweep, upstream: list[str]) -> dict[str, str]:
 def pretraining_figure(curves: pd.DataFrame) -> go.Figure:
     """Loss against tokens, one line for each state and kind of loss."""
     drawn = theme.figure(x_title="tokens of pre-training", y_title=Y_LOSS)
-    for (_, _, name), rows in curves.groupby(["state", "panel", "curve"], sort=False):
+    for (state, _, name), rows in curves.groupby(["state", "panel", "curve"], sort=False):
         drawn.add_trace(
             go.Scatter(
                 x=rows["tokens"],
                 y=rows["loss"],
-                name=name,
+                name=theme.literal(str(name)),
                 legendgroup=name,
                 mode="lines",
                 line={"color": rows["color"].iloc[0], "width": theme.WIDTH},
-                hovertemplate=f"{theme.literal(str(name))}<br>%{{x}} tokens: %{{y:.4f}}"
-                "<extra></extra>",
+                hovertemplate=f"<b>{theme.literal(str(name))}</b><br>%{{x}} tokens: %{{y:.4f}}"
+                f"<br>{theme.literal(str(state))}<extra></extra>",
             )
         )
     return drawn

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from analysis import labels
 from analysis.drawing import theme
+from analysis.drawing.alternative import alternative
 from analysis.drawing.chart import Chart, Key, panel
 from analysis.drawing.lines import log_ticks
 from analysis.drawing.plane import hover
@@ -21,6 +22,8 @@ TITLES = {
     "forgetting": "Forgetting \N{LEFTWARDS ARROW} less is better",
     "adaptation": "Adaptation \N{RIGHTWARDS ARROW} more is better",
 }
+
+WRITTEN = {"forgetting": labels.change, "adaptation": labels.loss}
 
 
 def scatter_charts(
@@ -37,6 +40,8 @@ def scatter_charts(
         for _, row in points.iterrows()
     ]
     points = points.assign(hover=told)
+    names = [labels.setting_label(sweep, row.to_dict(), center) for _, row in points.iterrows()]
+    named = points.assign(name=names).reset_index()
     keys = [Key(EFFICIENT, "var(--cat-0)", "circle"), Key(BEATEN, theme.MUTED, "circle-open")]
     caption = (
         "One point for each setting, against one factor at a time while all the others vary too: "
@@ -54,6 +59,7 @@ def scatter_charts(
                 panel(labels.title(labels.axis_label(axis)), _scatter(sweep, points, axis, measure))
                 for axis in axes
             ],
+            alternative(named, "settings", "name", {measure: (measure, WRITTEN[measure])}),
         )
         for measure, title in TITLES.items()
     ]
@@ -76,6 +82,7 @@ def _scatter(sweep: Sweep, points: pd.DataFrame, axis: str, measure: str) -> go.
                 y=rows[measure],
                 name=name,
                 legendgroup=name,
+                meta=theme.owned(list(rows.index)),
                 mode="markers",
                 marker={
                     "symbol": "circle" if efficient else "circle-open",

@@ -8,7 +8,9 @@ import pandas as pd
 from analysis import labels
 from analysis.dips import newest_role
 from analysis.drawing import endpoints, lines, theme
+from analysis.drawing.alternative import NONE, Alternative
 from analysis.drawing.chart import Chart, Panel, keys_of, panel, stopped_note
+from analysis.drawing.curve_numbers import losses_told, rates_told
 from analysis.drawing.curves import against_baselines, along_axis, loss_curves, lr_curves
 from analysis.load import Sweep
 from analysis.stages import beginnings
@@ -44,7 +46,7 @@ def axis_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
     }
     for axis, chosen in choices.items():
         name = labels.axis_label(axis)
-        panels = _loss_panels(sweep, chosen)
+        panels, told = _loss_panels(sweep, chosen)
         curves = len(panels)
         if len(points[axis]) > 1 and theme.is_numeric(sweep.plan["axes"][axis]):
             panels += [
@@ -69,14 +71,14 @@ def axis_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
                 " Final losses stand on one scale for all axes, so a flat line is an axis that "
                 "hardly matters."
             )
-        charts.append(Chart(labels.title(name), caption, keys_of(chosen), panels))
+        charts.append(Chart(labels.title(name), caption, keys_of(chosen), panels, told))
     if (trials["baseline"] != "").any():
         chosen = against_baselines(sweep, trials, center)
         caption = (
             f"The {middle} against the baselines. Those from random weights enter from above; "
             f"their tokens count from their own step 0.{stopped_note(chosen)}"
         )
-        charts.append(Chart("Baselines", caption, keys_of(chosen), _loss_panels(sweep, chosen)))
+        charts.append(Chart("Baselines", caption, keys_of(chosen), *_loss_panels(sweep, chosen)))
     return [chart for chart in charts if chart.panels]
 
 
@@ -91,9 +93,9 @@ def dip_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) ->
                 "logarithmic scale: how high the losses climb above the dashed line, and when "
                 f"{role.upper()} loss is back below it.{stopped_note(chosen)}"
             )
-            panels = _loss_panels(sweep, chosen, stage=stage)
+            panels, told = _loss_panels(sweep, chosen, stage=stage)
             name = labels.title(labels.axis_label(axis))
-            charts.append(Chart(name, caption, keys_of(chosen), panels))
+            charts.append(Chart(name, caption, keys_of(chosen), panels, told))
     return [chart for chart in charts if chart.panels]
 
 
@@ -114,27 +116,29 @@ def rate_charts(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
                     curves, x_title=x_title(sweep), marks=beginnings(sweep, chosen)
                 )
             if len(curves):
-                charts.append(
-                    Chart(name, stopped_note(chosen), keys_of(chosen), [panel("", drawn)])
-                )
+                note, told = stopped_note(chosen), rates_told(curves)
+                charts.append(Chart(name, note, keys_of(chosen), [panel("", drawn)], told))
     return charts
 
 
-def _loss_panels(sweep: Sweep, chosen: pd.DataFrame, stage: int | None = None) -> list[Panel]:
-    """One panel a data set: the whole path, or how one stage begins."""
+def _loss_panels(
+    sweep: Sweep, chosen: pd.DataFrame, stage: int | None = None
+) -> tuple[list[Panel], Alternative]:
+    """One panel a data set, the whole path or how one stage begins; and the same in words."""
     curves = loss_curves(sweep, chosen, stage=stage)
     if curves.empty:
-        return []
+        return [], NONE
     roles = [role for role in sweep.roles if _evolves(curves, role)]
     if stage is None:
         marks, counted = beginnings(sweep, chosen), x_title(sweep)
         drawn = [lines.loss_figure(curves, role, x_title=counted, marks=marks) for role in roles]
     else:
         drawn = [lines.loss_figure(curves, role, first_share=DIP_SHARE) for role in roles]
-    return [
+    panels = [
         panel(f"{role.upper()} loss, {sweep.dataset(role)}", figure)
         for role, figure in zip(roles, drawn, strict=True)
     ]
+    return panels, losses_told(curves, roles)
 
 
 def _evolves(curves: pd.DataFrame, role: str) -> bool:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.deciding.decision import KEPT
 from analysis.load import Sweep
 from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course, courses
 from analysis.predicting.held_out import LAW, SURFACE, Judged, judge
 from analysis.predicting.unrun import Unrun, unrun
-
-KEPT = 0.95
-"""A setting that keeps this share of the largest adaptation counts as having adapted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ class Outlook:
         )
 
     def cap(self) -> float:
-        """What the setting forgets that forgets least of those that adapted (see `KEPT`)."""
+        """The report's default: what the least forgetful forgets of those that adapted (`KEPT`)."""
         measured = self.measured()
         adapted = measured["adaptation"] >= KEPT * measured["adaptation"].max()
         return float(measured.loc[adapted, "forgetting"].min())

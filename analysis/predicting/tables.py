@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from analysis.load import Sweep
 from analysis.predicting.held_out import LAW, SURFACE
 from analysis.predicting.outlook import Outlook
 from analysis.predicting.proposals import bounds
@@ -67,6 +68,33 @@ def by_trial(outlook: Outlook, trials: pd.DataFrame) -> pd.DataFrame:
     columns = ["model", "role", "trial", "observed", "predicted"]
     table = pd.concat(found) if found else pd.DataFrame(columns=columns, dtype=float)
     return table.assign(share=(table["predicted"] - table["observed"]).abs() / table["observed"])
+
+
+def usual_measured(outlook: Outlook) -> pd.DataFrame:
+    """The settings that differ from the reference in peak and replay at most, as measured.
+
+    Returns:
+        `setting`, `max_lr`, `replay_fraction`, `forgetting`, `adaptation` (nats per token).
+    """
+    rows = pd.DataFrame(
+        {
+            "setting": [one.setting for one in outlook.courses],
+            "max_lr": [one.peak for one in outlook.courses],
+            "replay_fraction": [one.replay for one in outlook.courses],
+        }
+    )
+    usual = [one.usual for one in outlook.courses]
+    return rows.join(outlook.measured())[usual].reset_index(drop=True)
+
+
+def reference_curve(sweep: Sweep, trials: pd.DataFrame, outlook: Outlook) -> pd.DataFrame:
+    """What was measured at the reference, the mean over seeds: `role`, `tokens`, `loss`."""
+    assert outlook.unrun is not None
+    setting = outlook.unrun.setting
+    complete = trials[(trials["setting"] == setting) & trials["mean_loss"].notna()]
+    rows = sweep.whole_sets
+    rows = rows[rows["state"].isin(complete["state"])]
+    return rows.groupby(["role", "tokens"])["loss"].mean().reset_index()
 
 
 def along_dials(outlook: Outlook) -> pd.DataFrame:

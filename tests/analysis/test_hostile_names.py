@@ -104,6 +104,7 @@ def test_names_are_shown_word_for_word_and_do_nothing(hostile, browser):
     page.on("request", lambda request: requests.append(request.url))
     page.goto(report.as_uri())
     page.wait_for_selector("html[data-drawn=yes]", timeout=60_000)
+    page.evaluate("Figures.drawAll()")
     hovered = page.evaluate(
         """() => [...document.querySelectorAll(".plot")].map((plot) => {
           Plotly.Fx.hover(plot, plot.data.map((_, n) => ({curveNumber: n, pointNumber: 1})));

@@ -509,3 +509,19 @@ def test_markers_carry_what_a_resume_needs(tiny) -> None:
     assert marker["step"] == 12
     assert marker["world_size"] == 1
     assert marker["elapsed_seconds"] > 0
+
+
+def test_a_stager_that_serves_one_copy_alone_is_made_anew(tiny, monkeypatch) -> None:
+    class OfTorch211(saver.DefaultStager):
+        """That version's closes itself after each copy."""
+
+        def _stage(self, state_dict: Any, **options: Any) -> Any:
+            staged = super()._stage(state_dict, **options)
+            self._state_dict_stager.close()
+            return staged
+
+    monkeypatch.setattr(saver, "DefaultStager", OfTorch211)
+    monkeypatch.setattr(saver, "STAGERS_LAST", False)
+    config = tiny.config(keep_checkpoints=2)
+    train(config, tiny.tree)
+    assert checkpoint.steps(tiny.tree.state(config.state_id)) == [9, 12]

@@ -1,7 +1,10 @@
-// Draws every figure of the page, anew when the theme changes or the page is printed.
+// Draws the figures that come near the window, anew when the theme changes; all of them before the page is printed.
 const Figures = (() => {
   const root = document.documentElement;
   const plots = [...document.querySelectorAll(".plot")];
+  const near = new Set();
+  const state = { lit: "", chosen: [], cap: null };
+  let version = 0, running = null;
 
   // Figures name colours by role; the style sheet says what a role looks like in this theme.
   function spec(plot) {
@@ -10,38 +13,145 @@ const Figures = (() => {
     return JSON.parse(text.replace(/"var\((--[\w-]+)\)"/g, (_, name) => JSON.stringify(style.getPropertyValue(name).trim())));
   }
 
-  function draw(plot) {
+  // A spec with what the reader did to it: curves hidden, a setting highlighted or chosen, a cap.
+  function dressed(plot) {
     const { data, layout } = spec(plot);
     const hidden = new Set(
       [...plot.closest(".chart").querySelectorAll('[aria-pressed="false"]')].map((key) => key.dataset.curve),
     );
-    for (const trace of data) if (hidden.has(trace.legendgroup)) trace.visible = false;
-    return Plotly.react(plot, data, layout, CONFIG);
+    for (const trace of data) {
+      Marks.unpacked(trace);
+      if (hidden.has(trace.legendgroup)) trace.visible = false;
+      if (trace.meta?.settings && trace.opacity != null) trace.meta.opacity = trace.opacity;
+      if (trace.mode?.includes("markers")) {
+        trace.unselected ??= { marker: { opacity: 0.12 }, textfont: { color: "rgba(128,128,128,0.25)" } };
+      }
+    }
+    if (layout.meta?.plane) mark(data, layout);
+    if (data.some(Marks.isMerged)) data.push({ type: "scatter", mode: "lines", hoverinfo: "skip", meta: { spotlight: true } });
+    const { opacity, selectedpoints } = Marks.look(data, state.lit);
+    data.forEach((trace, index) => {
+      trace.opacity = opacity[index];
+      if (selectedpoints[index]) trace.selectedpoints = selectedpoints[index];
+      if (trace.meta?.spotlight) Object.assign(trace, Marks.spotlight(data, state.lit));
+    });
+    return { data, layout };
   }
 
-  function drawAll(theme) {
-    root.dataset.theme = theme;
-    return Promise.all(plots.map(draw));
+  // In the plane: a ring about each setting that is recommended, and the cap on forgetting.
+  function mark(data, layout) {
+    const accent = getComputedStyle(root).getPropertyValue("--accent").trim();
+    const places = Marks.places(data);
+    const spots = state.chosen.map((name) => places.get(name)).filter(Boolean);
+    data.push({
+      type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false,
+      x: spots.map((spot) => data[spot.curveNumber].x[spot.pointNumber]),
+      y: spots.map((spot) => data[spot.curveNumber].y[spot.pointNumber]),
+      marker: { symbol: "circle-open", size: 27, color: accent, line: { width: 2.6, color: accent } },
+    });
+    if (state.cap == null) return;
+    layout.shapes = [...(layout.shapes ?? []), {
+      type: "line", xref: "x", yref: "paper", x0: state.cap, x1: state.cap, y0: 0, y1: 1,
+      line: { color: accent, width: 1.6, dash: "dot" },
+    }];
+    layout.annotations = [...(layout.annotations ?? []), {
+      x: state.cap, y: 1, yref: "paper", yanchor: "bottom", showarrow: false, text: "cap", font: { color: accent, size: 12 },
+    }];
+    layout.margin = { ...layout.margin, t: 26 };
+  }
+
+  async function draw(plot) {
+    const first = plot.version === undefined;
+    plot.version = version;
+    plot.lit = state.lit;
+    const { data, layout } = dressed(plot);
+    await Plotly.react(plot, data, layout, CONFIG);
+    if (first) plot.dispatchEvent(new Event("rewarm:drawn", { bubbles: true }));
+  }
+
+  // Highlights in a figure that is drawn: no more is computed anew than has to be.
+  async function relight(plot) {
+    plot.lit = state.lit;
+    const data = plot.data, indices = data.map((_, index) => index);
+    const look = Marks.look(data, state.lit);
+    if (!look.selectedpoints.some(Boolean) && data.every((trace) => !trace.selectedpoints)) delete look.selectedpoints;
+    await Plotly.restyle(plot, look, indices);
+    const spot = data.findIndex((trace) => trace.meta?.spotlight);
+    if (spot < 0) return;
+    const { x, y, line } = Marks.spotlight(data, state.lit);
+    await Plotly.restyle(plot, { x: [x], y: [y], line: [line] }, [spot]);
+  }
+
+  const isStale = (plot) => plot.version !== version || plot.lit !== state.lit;
+  const update = (plot) => (plot.version !== version ? draw(plot) : relight(plot));
+
+  // One figure after another, so that the page answers in between; a figure that is far waits until it comes near.
+  function settle() {
+    running ??= (async () => {
+      await null; // So that `running` is set before it may be cleared.
+      try {
+        for (let plot; (plot = plots.find((one) => near.has(one) && isStale(one))); ) {
+          root.dataset.drawn = "no";
+          await update(plot);
+          await new Promise((done) => setTimeout(done));
+        }
+        root.dataset.drawn = "yes";
+      } finally {
+        running = null;
+      }
+    })();
+    return running;
+  }
+
+  async function drawAll() {
+    await running;
+    for (const plot of plots.filter(isStale)) await update(plot);
+  }
+
+  function highlight(lit) {
+    state.lit = lit;
+    return settle();
   }
 
   for (const key of document.querySelectorAll(".legend button")) {
     key.addEventListener("click", () => {
       key.setAttribute("aria-pressed", String(key.getAttribute("aria-pressed") !== "true"));
-      key.closest(".chart").querySelectorAll(".plot").forEach(draw);
+      key.closest(".chart").querySelectorAll(".plot").forEach((plot) => { plot.version = -1; });
+      settle();
     });
   }
+  document.addEventListener("rewarm:chosen", ({ detail }) => {
+    state.chosen = detail.settings;
+    state.cap = detail.cap;
+    const planes = plots.filter((plot) => plot.layout?.meta?.plane);
+    planes.forEach((plot) => { plot.version = -1; });
+    settle();
+  });
+  Theme.onChange(() => { version += 1; settle(); });
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const wanted = () => (dark.matches ? "dark" : "light");
-  dark.addEventListener("change", () => drawAll(wanted()));
+  const opened = [];
   addEventListener("beforeprint", () => {
     document.body.style.width = "273mm";
-    drawAll("light");
+    for (const folded of document.querySelectorAll("details:not([open]):has(.plot)")) {
+      folded.open = true;
+      opened.push(folded);
+    }
+    root.dataset.theme = "light";
+    version += 1;
+    // Nothing is awaited: the browser prints when this returns.
+    plots.forEach((plot) => { draw(plot); });
   });
   addEventListener("afterprint", () => {
     document.body.style.width = "";
-    drawAll(wanted());
+    opened.splice(0).forEach((folded) => { folded.open = false; });
+    Theme.apply();
   });
-  drawAll(wanted()).then(() => { root.dataset.drawn = "yes"; });
-  return { draw };
+
+  const watch = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) near[isIntersecting ? "add" : "delete"](target);
+    settle();
+  }, { rootMargin: "600px" });
+  plots.forEach((plot) => watch.observe(plot));
+  if (!plots.length) settle();
+  return { drawAll, highlight, state };
 })();
