@@ -33,7 +33,7 @@ from scipy.optimize import least_squares
 
 from analysis.predicting.areas import DECAY, Array
 from analysis.predicting.courses import Course, courses
-from analysis.predicting.points import Points, Units, data_of, points_of, units_of
+from analysis.predicting.points import MOST_SETTINGS, Points, Units, data_of, points_of, units_of
 
 __all__ = ["DECAYS", "Law", "courses", "fit"]
 
@@ -134,7 +134,7 @@ def fit(
     """Fits the law of one held-out set by least squares, robust and within bounds.
 
     Args:
-        courses: The settings, at least one.
+        courses: The settings, at least one; of more than `MOST_SETTINGS` so many are read.
         role: d0, whose loss the shift raises, or d1, whose loss it lowers.
         like: A law of nearly the same courses to start from, with its units and free parameters;
             None: from several starts, and with `rivals`.
@@ -145,7 +145,8 @@ def fit(
     laws = [_from_starts(courses, role, decays[0])]
     laws += [_again(courses, role, decay, laws[0]) for decay in decays[1:]]
     least = min(law.cost for law in laws)
-    evidence = [(least / law.cost) ** (len(courses) / 2) if law.cost else 1.0 for law in laws]
+    read = min(len(courses), MOST_SETTINGS)
+    evidence = [(least / law.cost) ** (read / 2) if law.cost else 1.0 for law in laws]
     best = int(np.argmax(evidence))
     taken = best if evidence[best] > EVIDENCE * evidence[0] else 0
     rivals = tuple(

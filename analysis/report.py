@@ -14,7 +14,6 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import labels
-from analysis.deciding.decision import margin
 from analysis.dips import newest_role
 from analysis.drawing import gallery, slices, theme
 from analysis.drawing.plane import new_losses
@@ -80,6 +79,8 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
         )
     center = anchor(sweep)
     measured = gallery.Measured(sweep, trials, settings_table(sweep, trials, center), center)
+    # Those of the prediction come with its section, which fits only once.
+    drawn = [name for name in gallery.SECTIONS if name != "prediction"]
     template = environment().get_template("report.html.j2")
     return template.render(
         plan=sweep.plan,
@@ -95,7 +96,7 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
         **_conclusions(measured),
         **_tables(measured),
         **_run(sweep),
-        **{name: gallery.section(name, measured) for name in gallery.SECTIONS},
+        **{name: gallery.section(name, measured) for name in drawn},
     )
 
 
@@ -114,13 +115,11 @@ def _words(sweep: Sweep, center: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conclusions(measured: gallery.Measured) -> dict[str, Any]:
-    """What is recommended, found and predicted, and how much of a difference matters."""
+    """What is recommended, found and predicted."""
     sweep, trials, settings, center = measured
-    matters = margin(settings)
     return {
         "answer": answer(sweep, trials, settings, center),
         "findings": story.findings(sweep, trials, settings, center),
-        "matters": labels.loss(matters) if matters > 0 else "",
         "paper": claims_section(sweep, trials, settings, center),
         "prediction": prediction_section(sweep, trials, settings, center),
     }

@@ -1,4 +1,4 @@
-"""Predictions as pictures: against what was measured, along each dial, and with more tokens."""
+"""The charts of the section on prediction, and the first of them: predicted against measured."""
 
 from collections.abc import Mapping
 
@@ -8,15 +8,58 @@ import plotly.graph_objects as go
 
 from analysis import labels
 from analysis.drawing import theme
+from analysis.drawing.alternative import alternative
 from analysis.drawing.chart import Chart, Key, panel
-from analysis.drawing.lines import X_STAGE, Y_LOSS, log_ticks
+from analysis.drawing.forecasts import COLORS, dial_chart, longer_chart
 from analysis.load import Sweep
+from analysis.predicting import tables
+from analysis.predicting.courses import DIALS
 from analysis.predicting.held_out import BOUND, LAW, SURFACE
+from analysis.predicting.outlook import Outlook, outlook
+from analysis.predicting.proposals import bounds
 
-COLORS = {LAW: "var(--cat-0)", SURFACE: "var(--cat-1)"}
+SYMBOLS = {LAW: "circle", SURFACE: "diamond"}
 BAND = f"within {BOUND:.0%} of the loss"
-MEASURED = "measured, mean over seeds"
-TITLES = {"forgetting": "forgetting", "adaptation": "adaptation"}
+
+
+def prediction_charts(
+    sweep: Sweep,
+    trials: pd.DataFrame,
+    settings: pd.DataFrame,
+    center: Mapping[str, object],
+    found: Outlook | None = None,
+) -> list[Chart]:
+    """Predicted against measured, along each dial, and with more tokens; where a fit holds.
+
+    Args:
+        sweep: Any.
+        trials: As `measures.trial_table` returns them.
+        settings: As `settings.settings_table` returns them.
+        center: As `settings.anchor` returns it.
+        found: As `predicting.outlook.outlook` returns it; None: it is made here.
+    """
+    found = outlook(sweep, trials) if found is None else found
+    if found.why:
+        return []
+    names = {
+        str(setting): labels.setting_label(sweep, row.to_dict(), center)
+        for setting, row in settings.iterrows()
+    }
+    charts = [parity_chart(sweep, tables.parity(found), names)]
+    unrun = found.unrun
+    if unrun is not None and found.holding() and bounds(found.courses, LAW) is not None:
+        reference = dict(zip(DIALS, (unrun.peak, unrun.replay), strict=True))
+        measured = tables.usual_measured(found)
+        measured["name"] = measured["setting"].map(names)
+        charts += [
+            dial_chart(tables.along_dials(found), measured, reference),
+            longer_chart(
+                sweep,
+                tables.longer(found, sweep.tokens_per_step),
+                tables.reference_curve(sweep, trials, found),
+            ),
+        ]
+    return [chart for chart in charts if chart is not None]
 
 
 def parity_chart(sweep: Sweep, table: pd.DataFrame, names: Mapping[str, str]) -> Chart | None:
@@ -30,25 +73,33 @@ def parity_chart(sweep: Sweep, table: pd.DataFrame, names: Mapping[str, str]) ->
     if table.empty:
         return None
     models = [model for model in COLORS if (table["model"] == model).any()]
-    keys = [Key(f"{model}, held out", COLORS[model], "circle") for model in models]
-    keys += [Key(f"{model}, fitted", COLORS[model], "circle-open") for model in models]
+    keys = [Key(f"{model}, held out", COLORS[model], SYMBOLS[model]) for model in models]
+    keys += [Key(f"{model}, fitted", COLORS[model], f"{SYMBOLS[model]}-open") for model in models]
     keys.append(Key(BAND, theme.MUTED, "dash"))
+    table = table.assign(name=table["setting"].map(names))
     panels = [
         panel(
             f"{role.upper()} loss, {sweep.dataset(role)}",
-            parity_figure(table[table["role"] == role], names),
+            parity_figure(table[table["role"] == role]),
         )
         for role in sorted(table["role"].unique())
     ]
     caption = (
-        "One full point for each setting, predicted by a fit that had seen none of its seeds; the "
-        f"ring is what the fit to all settings gives. The nearer to the line the better; {BAND} "
-        "between the dashed ones. A fit that does not hold is not drawn."
+        "One full mark for each setting, predicted by a fit that had seen none of its seeds; the "
+        "open one is what the fit to all settings gives. The nearer to the line the better; "
+        f"{BAND} between the dashed ones. A fit that does not hold is not drawn."
     )
-    return Chart("Predicted against measured final losses", caption, keys, panels)
+    told = table.assign(name=[_told(row) for row in table.to_dict("records")])
+    numbers = {
+        "observed": ("measured", labels.loss),
+        "held_out": ("predicted, held out", labels.loss),
+        "share": ("error, share of the loss", lambda value: f"{value:.2%}"),
+    }
+    words = alternative(told, "predictions", "name", numbers)
+    return Chart("Predicted against measured final losses", caption, keys, panels, words)
 
 
-def parity_figure(table: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
+def parity_figure(table: pd.DataFrame) -> go.Figure:
     """One held-out set's final losses: measured to the right, predicted upwards."""
     drawn = theme.figure(
         x_title="measured final loss, nats per token",
@@ -71,25 +122,26 @@ def parity_figure(table: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
                 hoverinfo="skip",
             )
         )
-    for model, rows in table.groupby("model", sort=False):
+    for model in table["model"].unique():
+        rows = table[table["model"] == model]
         for column, words in (("fitted", "fitted"), ("held_out", "held out")):
             name = f"{model}, {words}"
-            symbol = "circle" if column == "held_out" else "circle-open"
             drawn.add_trace(
                 go.Scatter(
                     x=rows["observed"],
                     y=rows[column],
                     name=name,
                     legendgroup=name,
+                    meta=theme.owned(list(rows["setting"])),
                     mode="markers",
                     marker={
-                        "symbol": symbol,
+                        "symbol": SYMBOLS[model] + ("" if column == "held_out" else "-open"),
                         "size": 8 if column == "held_out" else 11,
-                        "color": COLORS[str(model)],
+                        "color": COLORS[model],
                         "opacity": 1,
-                        "line": {"width": 1.4, "color": COLORS[str(model)]},
+                        "line": {"width": 1.4, "color": COLORS[model]},
                     },
-                    customdata=[theme.literal(names.get(one, one)) for one in rows["setting"]],
+                    customdata=[theme.literal(str(one)) for one in rows["name"]],
                     hovertemplate=f"<b>%{{customdata}}</b><br>{name}: %{{y:.4f}}"
                     "<br>measured: %{x:.4f}<extra></extra>",
                 )
@@ -99,134 +151,5 @@ def parity_figure(table: pd.DataFrame, names: Mapping[str, str]) -> go.Figure:
     return drawn
 
 
-def dial_chart(
-    sweep: Sweep, table: pd.DataFrame, measured: pd.DataFrame, reference: Mapping[str, float]
-) -> Chart | None:
-    """Predicted forgetting and adaptation along peak and replay; None where nothing holds.
-
-    Args:
-        sweep: For names.
-        table: As `predicting.tables.along_dials` returns it.
-        measured: One row a setting of the sweep that is as the reference but for the two dials:
-            `max_lr`, `replay_fraction`, `forgetting`, `adaptation`, `name`.
-        reference: Dial to its value in the reference.
-    """
-    if table.empty:
-        return None
-    models = [model for model in COLORS if (table["model"] == model).any()]
-    keys = [Key(model, COLORS[model], "line") for model in models]
-    keys.append(Key(MEASURED, theme.INK, "circle-open"))
-    panels = []
-    for dial, rows in table.groupby("dial", sort=False):
-        other = next(name for name in reference if name != dial)
-        points = measured[np.isclose(measured[other], reference[other])]
-        for measure, words in TITLES.items():
-            title = f"{labels.title(words)} against {labels.axis_label(str(dial))}"
-            panels.append(panel(title, dial_figure(rows, points, str(dial), measure)))
-    told = " and ".join(
-        f"{labels.axis_label(dial)} {labels.value_label(dial, value)}"
-        for dial, value in reference.items()
-    )
-    caption = (
-        f"Predictions around {told}, one of the two varied at a time, from half the smallest peak "
-        "tried to twice the largest. Dotted: the 95% prediction interval of the mean over seeds, "
-        "wider outside of what was tried. Rings: settings that were run."
-    )
-    return Chart("Predicted between and beyond the settings tried", caption, keys, panels)
-
-
-def dial_figure(table: pd.DataFrame, points: pd.DataFrame, dial: str, measure: str) -> go.Figure:
-    """One measure along one dial."""
-    drawn = theme.figure(x_title=labels.axis_label(dial), y_title="nats per token", height=270)
-    for model, rows in table.groupby("model", sort=False):
-        for column, width, dash in (
-            (measure, theme.WIDTH, "solid"),
-            (f"{measure}_low", 1, "dot"),
-            (f"{measure}_high", 1, "dot"),
-        ):
-            drawn.add_trace(
-                go.Scatter(
-                    x=rows["value"],
-                    y=rows[column],
-                    name=str(model),
-                    legendgroup=str(model),
-                    mode="lines",
-                    line={"color": COLORS[str(model)], "width": width, "dash": dash},
-                    hovertemplate=f"{model}: %{{y:.3f}}<extra></extra>"
-                    if column == measure
-                    else None,
-                    hoverinfo=None if column == measure else "skip",
-                )
-            )
-    drawn.add_trace(
-        go.Scatter(
-            x=points[dial],
-            y=points[measure],
-            name=MEASURED,
-            legendgroup=MEASURED,
-            mode="markers",
-            marker={"symbol": "circle-open", "size": 9, "color": theme.INK, "opacity": 1},
-            customdata=[theme.literal(name) for name in points["name"]],
-            hovertemplate="<b>%{customdata}</b><br>%{y:.3f}<extra></extra>",
-        )
-    )
-    if dial == "max_lr":
-        drawn.update_xaxes(**log_ticks(table["value"]))
-    else:
-        drawn.update_xaxes(tickformat=".3~%")
-    return drawn
-
-
-def longer_chart(sweep: Sweep, table: pd.DataFrame, reference: pd.DataFrame) -> Chart | None:
-    """Loss curves with more tokens by the law; None where it does not hold.
-
-    Args:
-        sweep: For names.
-        table: As `predicting.tables.longer` returns it.
-        reference: What was measured at the reference: `role`, `tokens`, `loss`.
-    """
-    if table.empty:
-        return None
-    budgets = sorted(table["times"].unique())
-    colors = dict(zip(budgets, theme.sequential(len(budgets)), strict=True))
-    keys = [Key(_budget(times), colors[times], "line") for times in budgets]
-    keys.append(Key(MEASURED, theme.INK, "circle-open"))
-    panels = []
-    for role, rows in table.groupby("role", sort=True):
-        drawn = theme.figure(x_title=X_STAGE, y_title=Y_LOSS, height=300)
-        for times, curve in rows.groupby("times", sort=True):
-            name = _budget(int(str(times)))
-            drawn.add_trace(
-                go.Scatter(
-                    x=curve["tokens"],
-                    y=curve["loss"],
-                    name=name,
-                    legendgroup=name,
-                    mode="lines",
-                    line={"color": colors[times], "width": theme.WIDTH},
-                    hovertemplate=f"{name}<br>%{{x}} tokens: %{{y:.4f}}<extra></extra>",
-                )
-            )
-        known = reference[reference["role"] == role]
-        drawn.add_trace(
-            go.Scatter(
-                x=known["tokens"],
-                y=known["loss"],
-                name=MEASURED,
-                legendgroup=MEASURED,
-                mode="markers",
-                marker={"symbol": "circle-open", "size": 6, "color": theme.INK, "opacity": 1},
-                hovertemplate="%{x} tokens: %{y:.4f}<extra></extra>",
-            )
-        )
-        panels.append(panel(f"{str(role).upper()} loss, {sweep.dataset(str(role))}", drawn))
-    caption = (
-        "The reference setting with the same schedule stretched over more tokens, by the loss law. "
-        "It knows nothing of the first steps of a re-warming; read the ends of the curves. Beyond "
-        "the budgets of this sweep nothing was run to check them by."
-    )
-    return Chart("With a longer budget", caption, keys, panels)
-
-
-def _budget(times: int) -> str:
-    return "the budget of this sweep" if times == 1 else f"{times} times the budget"
+def _told(row: Mapping[object, object]) -> str:
+    return f"{row['name']}, {str(row['role']).upper()}, {row['model']}"

@@ -11,21 +11,18 @@ from typing import Any
 import pandas as pd
 
 from analysis import labels
-from analysis.drawing import predictions
 from analysis.drawing.chart import Chart
+from analysis.drawing.predictions import prediction_charts
 from analysis.load import Sweep
-from analysis.measures import whole_sets
 from analysis.page.prediction_tables import (
     constants_table,
     elsewhere_table,
     judgements_table,
     proposals_table,
 )
-from analysis.page.story import named
 from analysis.page.tables import Table
 from analysis.predicting import tables
-from analysis.predicting.courses import DIALS, Course
-from analysis.predicting.held_out import BOUND, Judged
+from analysis.predicting.held_out import BOUND, LAW, Judged
 from analysis.predicting.next_sweep import next_sweep
 from analysis.predicting.outlook import Outlook, outlook
 from analysis.predicting.proposals import bounds, propose
@@ -78,60 +75,39 @@ def prediction_section(
     if found.why:
         return Prediction(why=found.why)
     judged = list(found.judged.values())
-    names = {
-        str(setting): str(name) for setting, name in named(sweep, settings, center)["name"].items()
-    }
-    section: dict[str, Any] = {
-        "judgements": judgements_table(sweep, judged),
-        "troubles": [_trouble(one) for one in judged if not one.holds],
-        "constants": constants_table(judged),
-    }
-    parity = predictions.parity_chart(sweep, tables.parity(found), names)
-    within = bounds(found.courses)
-    if within is None:
+    if bounds(found.courses, LAW) is None:
         unproposed = "neither peak nor replay was varied, so nothing tells what another value does"
     elif found.unrun is None:
         unproposed = "no trial that re-warms has a configuration to make others from"
     elif not found.holding():
         unproposed = "no model holds on both data sets, so nothing is predicted of other settings"
     else:
-        return Prediction(**section, **_beyond(sweep, trials, found, names, parity))
-    return Prediction(**section, charts=[parity] if parity else [], unproposed=unproposed)
+        unproposed = ""
+    follows = {"unproposed": unproposed} if unproposed else _next(sweep, found)
+    return Prediction(
+        judgements=judgements_table(sweep, judged, tables.by_trial(found, trials)),
+        troubles=[_trouble(one) for one in judged if not one.holds],
+        constants=constants_table(judged),
+        charts=prediction_charts(sweep, trials, settings, center, found),
+        **follows,
+    )
 
 
-def _beyond(
-    sweep: Sweep,
-    trials: pd.DataFrame,
-    found: Outlook,
-    names: Mapping[str, str],
-    parity: Chart | None,
-) -> dict[str, Any]:
+def _next(sweep: Sweep, found: Outlook) -> dict[str, Any]:
     """What follows where a model holds on both data sets."""
-    within, unrun = bounds(found.courses), found.unrun
+    unrun, model = found.unrun, found.holding()[0]
+    within = bounds(found.courses, model)
     assert within is not None
     assert unrun is not None
-    reference = dict(zip(DIALS, (unrun.peak, unrun.replay), strict=True))
-    charts = [
-        parity,
-        predictions.dial_chart(
-            sweep, tables.along_dials(found, within), _measured(found, names), reference
-        ),
-        predictions.longer_chart(
-            sweep,
-            tables.longer(found, sweep.tokens_per_step),
-            _reference_curve(sweep, trials, found.courses, reference),
-        ),
-    ]
     cap = found.cap()
-    proposals = propose(found, found.holding()[0], within, planned_points(sweep), cap)
+    proposals = propose(found, model, within, planned_points(sweep), cap)
     file, unproposed = next_sweep(sweep, proposals) if len(proposals) else ("", "")
     if proposals.empty:
         unproposed = "no setting within the bounds is expected to do better than the best known"
     return {
-        "charts": [chart for chart in charts if chart],
-        "elsewhere": elsewhere_table(sweep, tables.elsewhere(found, within), unrun.steps),
+        "elsewhere": elsewhere_table(sweep, tables.elsewhere(found), unrun.steps),
         "cap": labels.change(cap),
-        "proposals": proposals_table(proposals, found.holding()[0], found.courses),
+        "proposals": proposals_table(proposals, model, found.courses),
         "unproposed": unproposed,
         "file": file,
     }
@@ -139,31 +115,3 @@ def _beyond(
 
 def _trouble(judged: Judged) -> str:
     return f"The {judged.model} of {judged.role.upper()} does not hold: {judged.why}."
-
-
-def _measured(found: Outlook, names: Mapping[str, str]) -> pd.DataFrame:
-    """The settings that differ from the reference in the two dials alone."""
-    rows = pd.DataFrame(
-        {
-            "max_lr": [one.peak for one in found.courses],
-            "replay_fraction": [one.replay for one in found.courses],
-            "name": [names.get(one.setting, one.setting) for one in found.courses],
-            "usual": [one.usual for one in found.courses],
-        }
-    )
-    return rows.join(found.measured())[rows["usual"]]
-
-
-def _reference_curve(
-    sweep: Sweep, trials: pd.DataFrame, courses: Sequence[Course], reference: Mapping[str, float]
-) -> pd.DataFrame:
-    """What was measured at the reference, the mean over seeds."""
-    central = [
-        one.setting
-        for one in courses
-        if one.usual and (one.peak, one.replay) == tuple(reference.values())
-    ]
-    complete = trials[trials["setting"].isin(central[:1]) & trials["mean_loss"].notna()]
-    rows = whole_sets(sweep)
-    rows = rows[rows["state"].isin(complete["state"])]
-    return rows.groupby(["role", "tokens"])["loss"].mean().reset_index()

@@ -15,10 +15,23 @@ from analysis.predicting.held_out import Judged
 MEASURES = ("forgetting", "adaptation", "d0_loss", "d1_loss")
 
 
-def judgements_table(sweep: Sweep, judged: Sequence[Judged]) -> Table:
-    """Errors of each fit on settings that it had not seen."""
+def judgements_table(sweep: Sweep, judged: Sequence[Judged], by_trial: pd.DataFrame) -> Table:
+    """Errors of each fit on settings that it had not seen.
+
+    Args:
+        sweep: For names.
+        judged: The fits.
+        by_trial: As `predicting.tables.by_trial` returns it.
+    """
     headings = ["model", "loss on", "holds", "settings", "parameters"]
-    headings += ["held-out error", "of the loss", "worst", "within 1%", "guessing the mean"]
+    headings += [
+        "held-out error",
+        "of the loss",
+        "worst",
+        "within 1%",
+        "trials within 1%",
+        "guessing the mean",
+    ]
     rows = []
     for one in judged:
         known = len(one.table) > 0
@@ -26,6 +39,8 @@ def judgements_table(sweep: Sweep, judged: Sequence[Judged]) -> Table:
         error = one.error if known else float("nan")
         worst = float(one.table["share"].max()) if known else float("nan")
         within = float((one.table["share"] <= 0.01).mean()) if known else float("nan")
+        own = by_trial[(by_trial["model"] == one.model) & (by_trial["role"] == one.role)]
+        trials = float((own["share"] <= 0.01).mean())
         guess = one.error_of_mean if known else float("nan")
         cells = [
             Cell(one.model, one.model),
@@ -37,10 +52,11 @@ def judgements_table(sweep: Sweep, judged: Sequence[Judged]) -> Table:
             number(_share(error / mean), error / mean, "strong"),
             number(_share(worst), worst),
             number(labels.MISSING if pd.isna(within) else f"{within:.0%}", within),
+            number(labels.MISSING if pd.isna(trials) else f"{trials:.0%}", trials),
             number(_nats(guess), guess, "quiet"),
         ]
         rows.append(("", cells))
-    return Table(headings, [False] * 3 + [True] * 7, rows)
+    return Table(headings, [False] * 3 + [True] * 8, rows)
 
 
 def constants_table(judged: Sequence[Judged]) -> Table | None:

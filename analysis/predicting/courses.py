@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from analysis import labels
 from analysis.load import Sweep
-from analysis.measures import whole_sets
 from analysis.predicting.areas import Array, areas, logged_rates, scheduled_rates
 from analysis.settings import agrees, anchor
 from cpt.parsing import parse
@@ -100,8 +99,7 @@ def courses(sweep: Sweep, trials: pd.DataFrame) -> list[Course]:
     complete = trials[trials["mean_loss"].notna() & ~trials["from_scratch"]]
     complete = complete.assign(usual=is_usual(sweep, complete))
     factors = factors_of(sweep)
-    rows = whole_sets(sweep)
-    rows = rows.merge(complete[["state", "setting"]], on="state")
+    rows = sweep.whole_sets.merge(complete[["state", "setting"]], on="state")
     means = rows.groupby(["setting", "role", "step"])["loss"].mean()
     updates = {str(state): rows for state, rows in sweep.train.groupby("state")[["step", "lr"]]}
     before = {state: _before(sweep, state, updates) for state in {*_pretrained(complete)}}

@@ -1,7 +1,8 @@
 """Whether a fit can be believed: it is judged on settings that it has not seen.
 
-All seeds of a setting are left out together. Up to `MOST_FOLDS` settings are left out one by one,
-more in so many groups. A fit that does not hold predicts nothing; the sentence says why.
+All seeds of a setting are left out together. Up to `ONE_BY_ONE` settings are left out one by one,
+more in `FOLDS` groups drawn at random, always the same. A fit that does not hold predicts nothing;
+the sentence says why.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course
 from analysis.predicting.surface import Surface
 
-MOST_FOLDS = 30
+ONE_BY_ONE, FOLDS = 30, 10
 BOUND = 0.01
 """A fit whose held-out error (root mean square) is a larger share of the loss does not hold."""
 LAW, SURFACE = "loss law", "response surface"
@@ -184,8 +185,10 @@ def judge(courses: Sequence[Course], role: str, model: str) -> Judged:
 
 
 def _groups(count: int) -> NDArray[np.int64]:
-    """The fold of each setting: neighbours in the order of trials are in different ones."""
-    return np.arange(count) % min(count, MOST_FOLDS)
+    """The fold of each setting."""
+    if count <= ONE_BY_ONE:
+        return np.arange(count)
+    return np.random.default_rng(0).permutation(count) % FOLDS
 
 
 def _table(

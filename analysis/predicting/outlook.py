@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.deciding.decision import KEPT
 from analysis.load import Sweep
 from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course, courses
 from analysis.predicting.held_out import LAW, SURFACE, Judged, judge
 from analysis.predicting.unrun import Unrun, unrun
-
-KEPT = 0.95
-"""A setting that keeps this share of the largest adaptation counts as having adapted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,25 +37,12 @@ class Outlook:
     why: str = ""
 
     def holding(self) -> list[str]:
-        """The models that hold on both data sets, the one with smaller errors first.
-
-        Errors are those of the settings that both were held against, as shares of the loss.
-        """
-        models = [
+        """The models that hold on both data sets, the law first, which reaches further."""
+        return [
             model
             for model in (LAW, SURFACE)
-            if all(one.holds for (name, _), one in self.judged.items() if name == model)
+            if self.judged and all(self.judged[model, role].holds for role in self.starts)
         ]
-        return sorted(models, key=self._errors) if self.judged else []
-
-    def _errors(self, model: str) -> float:
-        tables = {key: one.table.set_index("setting") for key, one in self.judged.items()}
-        errors = 0.0
-        for (name, role), table in tables.items():
-            if name == model:
-                common = table.index.intersection(tables[SURFACE, role].index)
-                errors += float((table.loc[common, "share"] ** 2).mean())
-        return errors
 
     def predict(self, model: str, settings: Sequence[Course]) -> pd.DataFrame:
         """What a model that holds says of settings.
@@ -87,7 +72,7 @@ class Outlook:
         )
 
     def cap(self) -> float:
-        """What the setting forgets that forgets least of those that adapted (see `KEPT`)."""
+        """The report's default: what the least forgetful forgets of those that adapted (`KEPT`)."""
         measured = self.measured()
         adapted = measured["adaptation"] >= KEPT * measured["adaptation"].max()
         return float(measured.loc[adapted, "forgetting"].min())

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course
 
-MOST_POINTS = 3000
+MOST_SETTINGS = 200
+"""Settings that a fit reads; of more, so many drawn at random, always the same."""
+MOST_POINTS = 2000
 """Points of all curves together that enter a fit; longer curves are thinned evenly."""
 POINTS_OF_A_CURVE = 24
 CURVE = 0.1
@@ -103,7 +105,10 @@ def points_of(read: Sequence[tuple[Course, NDArray[np.int64]]], units: Units) ->
 
 def data_of(courses: Sequence[Course], role: str, units: Units) -> Points:
     """The thinned curves and the final losses; a final loss stands at the window's middle step."""
-    most = max(3, min(POINTS_OF_A_CURVE, MOST_POINTS // len(courses)))
+    if len(courses) > MOST_SETTINGS:
+        drawn = np.random.default_rng(0).permutation(len(courses))[:MOST_SETTINGS]
+        courses = [courses[number] for number in sorted(drawn)]
+    most = min(POINTS_OF_A_CURVE, MOST_POINTS // len(courses))
     read, losses, weights = [], [], []
     for course in courses:
         chosen = np.unique(np.linspace(0, len(course.steps) - 1, most).round().astype(int))

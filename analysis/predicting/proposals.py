@@ -21,13 +21,14 @@ from scipy.stats import norm
 
 from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course
+from analysis.predicting.held_out import SURFACE
 from analysis.predicting.outlook import Outlook
 from analysis.predicting.surface import OFFSET
 
 COUNT = 3
 NUM_PEAKS, NUM_SHARES = 25, 17
 BEYOND = 2.0
-"""Peaks are proposed from the smallest one tried, divided by this, to the largest, times this."""
+"""The law speaks of peaks from the smallest tried, divided by this, to the largest, times this."""
 MOST_REPLAY = 0.5
 LENGTH = 0.15
 """l above, in ranges of the axes."""
@@ -67,18 +68,23 @@ class Bounds:
         return pd.DataFrame(pairs, columns=["peak", "replay"])
 
 
-def bounds(courses: Sequence[Course]) -> Bounds | None:
-    """Half the smallest peak to twice the largest, no replay to half; an axis not varied stays.
+def bounds(courses: Sequence[Course], model: str) -> Bounds | None:
+    """Where a model may speak; an axis that was not varied stays where it is.
 
-    None where neither was varied among the usual settings.
+    The law: from half the smallest peak tried to twice the largest, and from no replay to half. The
+    surface: between the settings tried, since a quadratic bends away outside of them, where its
+    intervals do not follow. None where neither was varied among the usual settings.
     """
     usual = [one for one in courses if one.usual and np.isfinite([one.peak, one.replay]).all()]
     peaks = sorted({one.peak for one in usual})
     shares = sorted({one.replay for one in usual})
     if len(peaks) < 2 and len(shares) < 2:
         return None
+    tried = Bounds((peaks[0], peaks[-1]), (shares[0], shares[-1]))
+    if model == SURFACE:
+        return tried
     far = BEYOND if len(peaks) > 1 else 1.0
-    wide = (0.0, max(MOST_REPLAY, shares[-1])) if len(shares) > 1 else (shares[0], shares[0])
+    wide = (0.0, max(MOST_REPLAY, shares[-1])) if len(shares) > 1 else tried.shares
     return Bounds((peaks[0] / far, peaks[-1] * far), wide)
 
 

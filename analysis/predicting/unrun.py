@@ -19,7 +19,8 @@ class Unrun:
     """Makes courses of settings that were not run.
 
     Attributes:
-        schedule: Of the reference.
+        setting: The reference, as `trials["setting"]` has it.
+        schedule: Its own.
         peak: The learning rate that it re-warms to.
         replay: Its share of replay.
         steps: Its updates without replay on top.
@@ -28,6 +29,7 @@ class Unrun:
         back: How far the evaluations of the final window lie before the end, in updates.
     """
 
+    setting: str
     schedule: ScheduleConfig
     peak: float
     replay: float
@@ -93,6 +95,7 @@ def unrun(sweep: Sweep, trials: pd.DataFrame, courses: list[Course]) -> Unrun | 
         # The inverse of `ceil(alone / (1 - replay))`, by which a sweep makes room for replay.
         alone = math.floor(steps * (1 - course.replay) + 1e-9)
         return Unrun(
+            setting=course.setting,
             schedule=schedule,
             peak=course.peak,
             replay=course.replay,

@@ -39,7 +39,9 @@ def asked(facts: dict[str, DatasetFacts], tmp_path: Path) -> Callable[..., tuple
             "model": {"num_layers": 1, "hidden_size": 16, "num_heads": 2},
             "sequence_length": 1,
             "global_batch_size": 100,
-            "datasets": {name: {"path": "json", "train": name, "validation": "v"} for name in facts},
+            "datasets": {
+                name: {"path": "json", "train": name, "validation": "v"} for name in facts
+            },
             "upstream": {
                 "dataset": "wiki",
                 "token_budget": 50_000,

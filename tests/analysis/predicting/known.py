@@ -46,6 +46,7 @@ LAWS = {
     "d1": Known(l0=2.0, a=0.4, alpha=0.5, c2=0.1, b=-0.8, kappa=0.5, e=3.0, beta=0.7),
 }
 REFERENCE = Unrun(
+    setting="0.01 0.05",
     schedule=SCHEDULE,
     peak=0.01,
     replay=0.05,

@@ -79,6 +79,18 @@ def test_two_settings_are_too_few_to_leave_one_out(lawful):
     assert judged.why.startswith("2 settings with a complete trial are too few")
 
 
+def test_many_settings_are_left_out_in_groups_that_cut_across_the_grid(lawful):
+    shares = tuple(np.linspace(0, 0.5, 10))
+    judged = judge(lawful(shares=shares), "d0", SURFACE)
+    groups = held_out._groups(40)
+
+    assert len(judged.folds) == 10
+    assert [int((groups == fold).sum()) for fold in range(10)] == [4] * 10
+    # The place in the list modulo ten is a share of replay: no fold may be one share alone.
+    assert min(len(set(np.flatnonzero(groups == fold) % 10)) for fold in range(10)) > 1
+    assert list(held_out._groups(30)) == list(range(30))
+
+
 def test_the_surface_reads_only_settings_like_the_reference(lawful):
     courses = lawful()
     other = dataclasses.replace(courses[0], usual=False, finals={"d0": 9.0, "d1": 9.0})

@@ -46,9 +46,7 @@ def test_constants_and_losses_say_the_same(lawful):
         of["L0"]
         + of["A"] * (course.before.values.sum() + s1) ** -of["alpha"]
         - of["C2"] * s2
-        + of["B"]
-        * np.exp(-of["kappa"] * course.replay)
-        * (1 - (1 + of["E"] * s1) ** -of["beta"])
+        + of["B"] * np.exp(-of["kappa"] * course.replay) * (1 - (1 + of["E"] * s1) ** -of["beta"])
     )
 
     assert law.losses(course, np.array([60]))[0] == pytest.approx(by_hand)
@@ -79,6 +77,20 @@ def test_a_pretraining_that_is_not_known_is_taken_to_be_long(lawful):
     assert law.units.before == pytest.approx(10 * longest)
     assert list(law.finals(courses)) == pytest.approx(
         [one.finals["d0"] for one in courses], abs=5e-3
+    )
+
+
+def test_of_many_settings_a_fit_reads_some_and_predicts_all(lawful):
+    courses = lawful(
+        peaks=tuple(np.geomspace(0.005, 0.04, 25)), shares=tuple(np.linspace(0, 0.5, 20))
+    )
+    law = laws.fit(courses, "d0")
+    points = data_of(courses, "d0", law.units)
+
+    # Of 500 settings 200, each with 2000 / 200 points of its curve and the final loss.
+    assert len(points.loss) == 200 * 11
+    assert list(law.finals(courses)) == pytest.approx(
+        [one.finals["d0"] for one in courses], abs=2e-3
     )
 
 

@@ -1,5 +1,7 @@
 """The next trials: where they lie and what they are worth."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,9 @@ def outlook_of(courses):
 
 
 def points_of(courses):
-    return pd.DataFrame({"peak": [one.peak for one in courses], "replay": [one.replay for one in courses]})
+    return pd.DataFrame(
+        {"peak": [one.peak for one in courses], "replay": [one.replay for one in courses]}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +35,23 @@ def proposed(lawful):
     outlook = outlook_of(courses)
     cap = outlook.cap()
     planned = points_of(courses)
-    return outlook, planned, cap, propose(outlook, LAW, bounds(courses), planned, cap)
+    return outlook, planned, cap, propose(outlook, LAW, bounds(courses, LAW), planned, cap)
 
 
-def test_bounds_reach_half_and_twice_the_peaks_tried(lawful):
-    assert bounds(lawful()) == Bounds((0.0025, 0.08), (0.0, 0.5))
-    assert bounds(lawful(shares=(0.1,))) == Bounds((0.0025, 0.08), (0.1, 0.1))
-    assert bounds(lawful(peaks=(0.01,), shares=(0.0, 0.7))) == Bounds((0.01, 0.01), (0.0, 0.7))
-    assert bounds(lawful(peaks=(0.01,), shares=(0.1,))) is None
+def test_the_law_reaches_half_and_twice_the_peaks_tried(lawful):
+    narrow, deep = lawful(shares=(0.1,)), lawful(peaks=(0.01,), shares=(0.1, 0.7))
+
+    assert bounds(lawful(), LAW) == Bounds((0.0025, 0.08), (0.0, 0.5))
+    assert bounds(narrow, LAW) == Bounds((0.0025, 0.08), (0.1, 0.1))
+    assert bounds(deep, LAW) == Bounds((0.01, 0.01), (0.0, 0.7))
+    assert bounds(lawful(peaks=(0.01,), shares=(0.1,)), LAW) is None
+
+
+def test_the_surface_speaks_only_between_settings_that_were_run(lawful):
+    courses = lawful(shares=(0.05, 0.25))
+    other = dataclasses.replace(courses[0], peak=0.5, usual=False)
+
+    assert bounds([*courses, other], SURFACE) == Bounds((0.005, 0.04), (0.05, 0.25))
 
 
 def test_the_cap_is_what_the_least_forgetful_forgets_that_adapted(lawful):
@@ -52,7 +65,7 @@ def test_the_cap_is_what_the_least_forgetful_forgets_that_adapted(lawful):
 
 def test_three_proposals_lie_within_bounds_apart_and_are_new(proposed):
     outlook, planned, _, table = proposed
-    within = bounds(outlook.courses)
+    within = bounds(outlook.courses, LAW)
     places = np.vstack([within.place(planned), within.place(table)])
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     own = apart[len(planned) :] + 9 * np.eye(3, len(places), len(planned))
@@ -98,16 +111,19 @@ def test_little_is_new_at_a_setting_that_was_run_and_all_far_from_it():
 def test_where_every_point_is_taken_nothing_is_proposed(lawful):
     courses = lawful()
     outlook = outlook_of(courses)
-    within = bounds(courses)
+    within = bounds(courses, LAW)
 
     assert propose(outlook, LAW, within, within.grid(), outlook.cap()).empty
 
 
 def test_a_model_that_does_not_hold_is_not_among_those_that_do(lawful):
     outlook = outlook_of(lawful())
-    judged = outlook.judged[SURFACE, "d0"]
-    broken = {**outlook.judged, (SURFACE, "d0"): type(judged)(**{**vars(judged), "why": "no"})}
+    surface = {
+        (SURFACE, role): dataclasses.replace(outlook.judged[SURFACE, role], why="")
+        for role in ("d0", "d1")
+    }
+    both = dataclasses.replace(outlook, judged=outlook.judged | surface)
+    broken = {(SURFACE, "d0"): dataclasses.replace(outlook.judged[SURFACE, "d0"], why="no")}
 
-    assert set(outlook.holding()) <= {LAW, SURFACE}
-    assert outlook.holding()[0] == LAW
-    assert Outlook(outlook.courses, broken, outlook.starts, REFERENCE).holding() == [LAW]
+    assert both.holding() == [LAW, SURFACE]
+    assert dataclasses.replace(both, judged=both.judged | broken).holding() == [LAW]
