@@ -24,9 +24,10 @@ const Figures = (() => {
       if (hidden.has(trace.legendgroup)) trace.visible = false;
       if (trace.meta?.settings && trace.opacity != null) trace.meta.opacity = trace.opacity;
       if (trace.mode?.includes("markers")) {
-        trace.unselected ??= { marker: { opacity: 0.12 }, textfont: { color: "rgba(128,128,128,0.25)" } };
+        trace.unselected ??= { marker: { opacity: 0.15 }, textfont: { color: "rgba(128,128,128,0.25)" } };
       }
     }
+    layout.annotations = layout.annotations?.filter((note) => !hidden.has(note.name));
     if (layout.meta?.plane) mark(data, layout);
     if (data.some(Marks.isMerged)) data.push({ type: "scatter", mode: "lines", hoverinfo: "skip", meta: { spotlight: true } });
     const { opacity, selectedpoints } = Marks.look(data, state.lit);
