@@ -6,6 +6,7 @@ the sweep they speak of (`analysis.frames`).
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,28 @@ import pandas as pd
 from analysis import frames
 from analysis.frames import datasets_by_role
 from analysis.state_files import StateFolders
+from analysis.units import Unit
+from analysis.unmeasured import unmeasured
 from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
 
 PLAN_VERSION = 2
+PLAN_PARTS = ("name", "design", "axes", "center", "datasets", "model", "stages", "trials", "states")
+"""What every plan has, whatever program wrote it."""
 PAPERS_REPLAY = {"order": "original", "offset": "0", "accounting": "compute_equivalent"}
 """What plans say that were written when there was no other."""
 PENDING = "pending"
 """The status of a state that was never started; the other words are `records.StatusWord`."""
 
 PLANNED = ("label", "stage", "steps", "ends_stage", "annealed", "tokens", "stage_tokens")
+STATE_COLUMNS = (
+    *PLANNED, "role", "parent", "base", "first_step", "status", "reason", "step", "ended_by_rule",
+    "gap", "final_window_steps", "tasks_damage",
+)  # fmt: skip
+TRIAL_COLUMNS = (
+    "trial", "state", "path", "stage_ends", "baseline", "center", "from_scratch", "status",
+    "reason", "step", "steps", "tokens", "path_tokens",
+)  # fmt: skip
+"""The columns of `Sweep.trials` but for the axes, which stand after the fourth."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +52,9 @@ class Sweep:
             trial), `seed` (0 where no factor names one: then the sweep has a single seed),
             `baseline` (empty: none), `center`, `from_scratch` (its last state started from random
             weights), `status` (pending | running | complete | stopped | failed), `reason` (why it
-            failed, stopped or cannot start), `step` (updates done in its last stage), `steps`
-            (updates planned there), `tokens` (planned, of its last stage), `path_tokens`
-            (planned, of all stages after pre-training).
+            failed, stopped or cannot start, or is complete without measures), `step` (updates done
+            in its last stage), `steps` (updates planned there), `tokens` (planned, of its last
+            stage), `path_tokens` (planned, of all stages after pre-training).
         states: One row a state, index `state`: `label`, `stage`, `role` (of the data set it
             trains on; empty from scratch), `first_step` and `steps` (it trains the updates
             between, counted from the beginning of the stage), `ends_stage` (else it is a shared
@@ -54,12 +68,13 @@ class Sweep:
             `tasks_damage` (why its scores on downstream tasks cannot be read; empty: they can).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
             `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
-            whole set. Losses in nats per token. Every state has the rows of its whole stage.
+            whole set. `loss` is in `unit`. Every state has the rows of its whole stage.
         train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
         data: One row a source, or a domain of one, from one evaluation to the next: `state`, then
             the columns of `records.DataRow`, with `source` as this sweep calls it; whole stages.
         tasks: One row a score on a downstream task: `state`, then the columns of
             `records.TaskRow`; None where the row has none.
+        unit: What `loss` of `evals`, and all that is measured from it, is counted in.
     """
 
     plan: Mapping[str, Any]
@@ -69,6 +84,27 @@ class Sweep:
     train: pd.DataFrame
     data: pd.DataFrame
     tasks: pd.DataFrame
+    unit: Unit = Unit.NATS
+
+    def in_unit(self, unit: Unit) -> "Sweep":
+        """The same sweep with its losses counted in another unit, for whatever reads `loss`."""
+        if unit is self.unit:
+            return self
+        if unit is Unit.NATS:
+            raise ValueError("losses that were turned into bits per byte are not turned back")
+        return dataclasses.replace(
+            self, evals=self.evals.assign(loss=self.evals[unit.column]), unit=unit
+        )
+
+    @functools.cached_property
+    def whole_sets(self) -> pd.DataFrame:
+        """The evaluation rows of whole data sets, without those of single domains."""
+        return self.evals[self.evals["domain"].isna()]
+
+    @functools.cached_property
+    def begun(self) -> frozenset[str]:
+        """The states that have rows."""
+        return frozenset(self.evals["state"].unique()) | frozenset(self.train["state"].unique())
 
     @property
     def axes(self) -> list[str]:
@@ -128,7 +164,7 @@ def load_sweep(sweep_dir: Path) -> Sweep:
 
     Raises:
         FileNotFoundError: There is no such folder, or no plan in it.
-        ValueError: The plan is of another version, or not complete JSON.
+        ValueError: The plan is of another version, not complete JSON, or lacks a part.
     """
     if not sweep_dir.is_dir():
         raise FileNotFoundError(f"{sweep_dir} is not a folder; a sweep is <storage>/sweeps/<name>")
@@ -141,14 +177,20 @@ def load_sweep(sweep_dir: Path) -> Sweep:
             f"{plan_path} has version {plan.get('version')}; "
             f"this program reads version {PLAN_VERSION}"
         )
+    for part in PLAN_PARTS:
+        if part not in plan:
+            raise ValueError(f"{plan_path} has no `{part}`, so it is not a whole plan")
     tree = ResultTree(sweep_dir.resolve().parent.parent)
     folders = StateFolders(tree, {state["state"]: state["steps"] for state in plan["states"]})
-    states = _states(plan, folders)
+    states, evals = _states(plan, folders), frames.evals(plan, folders)
+    lasts = {trial["states"][-1] for trial in plan["trials"]}
+    told = unmeasured(states, evals, lasts, datasets_by_role(plan))
+    states["reason"] = [told.get(str(state), why) for state, why in states["reason"].items()]
     return Sweep(
         plan=plan,
         trials=_trials(plan, states),
         states=states,
-        evals=frames.evals(plan, folders),
+        evals=evals,
         train=frames.train(plan, folders),
         data=frames.data(plan, folders),
         tasks=frames.tasks(plan, folders),
@@ -183,17 +225,18 @@ def _states(plan: Mapping[str, Any], folders: StateFolders) -> pd.DataFrame:
             recorded = Status(**dict(status))
             row["ended_by_rule"] = state["may_stop"] and recorded.is_ended_by(plan["stopping"])
         rows.append(row)
-    index = pd.Index([state["state"] for state in plan["states"]], name="state")
-    return pd.DataFrame(rows, index=index)
+    index = pd.Index([state["state"] for state in plan["states"]], name="state", dtype=object)
+    return pd.DataFrame(rows, index=index, columns=STATE_COLUMNS)
 
 
 def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:
+    planned: dict[Any, Any] = states.to_dict("index")
     rows = []
     for trial in plan["trials"]:
-        last = states.loc[trial["states"][-1]]
+        last = planned[trial["states"][-1]]
         factors = trial["factors"]
-        ends = states.loc[trial["stage_ends"]]
-        status, reason = _standing(trial["states"], states)
+        ends = [planned[state] for state in trial["stage_ends"]]
+        status, reason = _standing(trial["states"], planned)
         rows.append(
             {
                 "trial": trial["trial"],
@@ -210,30 +253,35 @@ def _trials(plan: Mapping[str, Any], states: pd.DataFrame) -> pd.DataFrame:
                 "step": last["step"],
                 "steps": last["steps"],
                 "tokens": last["stage_tokens"],
-                "path_tokens": ends.loc[ends["stage"] != "upstream", "stage_tokens"].sum(),
+                "path_tokens": sum(
+                    end["stage_tokens"] for end in ends if end["stage"] != "upstream"
+                ),
             }
         )
-    table = pd.DataFrame(rows)
+    axes = dict.fromkeys([*plan["axes"], "seed"])
+    table = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS[:4], *axes, *TRIAL_COLUMNS[4:]])
     # Plain JSON values: a None must not turn its neighbours into floats.
-    for name in {*plan["axes"], "seed"}:
+    for name in axes:
         table[name] = pd.Series([row[name] for row in rows], dtype=object)
     return table
 
 
-def _standing(path: list[str], states: pd.DataFrame) -> tuple[str, str]:
+def _standing(path: list[str], states: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     """A trial's status and why: its last state's own, or what an earlier state keeps it from.
 
     A trial that was stopped before its last state began is stopped; one that waits for a failed
     or damaged state is pending.
     """
-    *earlier, last = (states.loc[state] for state in path)
+    *earlier, own = path
+    last = states[own]
     if last["status"] == PENDING and not last["reason"]:
-        for state in earlier:
+        for name in earlier:
+            state = states[name]
             if state["status"] == StatusWord.STOPPED:
                 progress = f"at step {state['step']} of {state['steps']} of {state['label']}"
                 return StatusWord.STOPPED.value, f"{progress}: {state['reason']}"
             if state["status"] == StatusWord.FAILED:
-                return PENDING, f"waits for {state.name}, which failed: {state['reason']}"
+                return PENDING, f"waits for {name}, which failed: {state['reason']}"
             if state["status"] == PENDING and state["reason"]:
-                return PENDING, f"waits for {state.name}, {state['reason']}"
+                return PENDING, f"waits for {name}, {state['reason']}"
     return str(last["status"]), str(last["reason"])

@@ -11,6 +11,9 @@ is what has been forgotten of s by boundary b (replay of s since then notwithsta
 was trained on last, NaN before any stage has trained on it.
 """
 
+import itertools
+import math
+
 import pandas as pd
 
 from analysis.load import Sweep
@@ -32,21 +35,24 @@ def matrix_table(sweep: Sweep) -> pd.DataFrame:
         `annealed`: False where the learning rate had not come down at the boundary, since the
         schedule goes on from it.
     """
-    starts, finals = start_losses(sweep), final_losses(sweep)
+    starts, finals = _cells(start_losses(sweep)), _cells(final_losses(sweep))
+    came_down = sweep.states["annealed"].to_dict()
     scratch = set(sweep.trials.loc[sweep.trials["from_scratch"], "trial"])
+    listed = stage_table(sweep).to_dict("records")
     rows = []
-    for trial, path in stage_table(sweep).groupby("trial", sort=False):
-        stages = path[path["stage"] > 0]
+    for trial, each in itertools.groupby(listed, key=lambda stage: stage["trial"]):
+        path = list(each)
+        stages = [stage for stage in path if stage["stage"] > 0]
         if trial in scratch or len(stages) < 2:
             continue
-        trained_on = ["d0", *stages["role"]]
-        annealed = list(sweep.states.loc[path["state"], "annealed"])
+        trained_on = ["d0", *(stage["role"] for stage in stages)]
+        annealed = [came_down[stage["state"]] for stage in path]
         if len(path) == len(stages):
             annealed = [True, *annealed]
         losses = {
             role: [
-                *(_at(starts, state, role) for state in stages["reached"]),
-                _at(finals, stages["state"].iloc[-1], f"{role}_loss"),
+                *(starts.get((stage["reached"], role), math.nan) for stage in stages),
+                finals.get((stages[-1]["state"], f"{role}_loss"), math.nan),
             ]
             for role in sweep.roles
         }
@@ -68,5 +74,7 @@ def matrix_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _at(losses: pd.DataFrame, state: str, column: str) -> float:
-    return float(losses[column].get(state, float("nan")))
+def _cells(losses: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """(state, column) to a loss."""
+    columns = losses.to_dict()
+    return {(state, str(name)): loss for name in columns for state, loss in columns[name].items()}

@@ -1,7 +1,8 @@
 """What a sweep found, as tables: losses, forgetting, adaptation and their noise.
 
-Losses are nats per token on fixed held-out sets: D0, which the model was pre-trained on, and D1 to
-Dk, one for each stage after it. For one trial
+Losses are in the unit of the sweep (nats per token, or bits per byte after `Sweep.in_unit`) on
+fixed held-out sets: D0, which the model was pre-trained on, and D1 to Dk, one for each stage after
+it. For one trial
 
     final_loss   mean over evaluations of the last stage with step > steps - final_window_steps
     forgetting   final D0 loss - D0 loss of the pre-trained model          larger is worse
@@ -55,8 +56,30 @@ def final_window(sweep: Sweep) -> pd.DataFrame:
 
 def final_losses(sweep: Sweep) -> pd.DataFrame:
     """Final losses of complete states: index `state`, one column `<role>_loss` a data set."""
-    losses = final_window(sweep).groupby(["state", "role"])["loss"].mean().unstack("role")
+    window = final_window(sweep)
+    names = [window["state"], window["role"]]
+    # Where a loss was no finite number, the mean of the others is no final loss.
+    broken = window["loss"].isna().groupby(names).any()
+    losses = window["loss"].groupby(names).mean().mask(broken).unstack("role")
     return losses.reindex(columns=sweep.roles).rename(columns="{}_loss".format)
+
+
+def window_variances(sweep: Sweep) -> pd.DataFrame:
+    """How measures waver within the final windows.
+
+    Returns:
+        Index `state`; `evaluations` of the window that have every data set, and for each measure
+        its variance between them (over their number, not one less), in squared nats per token.
+        What forgetting and adaptation are counted from does not waver.
+    """
+    window = final_window(sweep).pivot(index=["state", "step"], columns="role", values="loss")
+    window = window.reindex(columns=sweep.roles).dropna()
+    measured = window.rename(columns="{}_loss".format)[loss_names(sweep.roles)]
+    measured["mean_loss"] = window.mean(axis=1)
+    measured["forgetting"] = window["d0"]
+    measured["adaptation"] = -window[sweep.roles[1:]].mean(axis=1)
+    groups = measured.groupby("state")
+    return groups.var(ddof=0).assign(evaluations=groups.size())
 
 
 def start_losses(sweep: Sweep) -> pd.DataFrame:
@@ -73,21 +96,32 @@ def trial_table(sweep: Sweep) -> pd.DataFrame:
         The columns of `Sweep.trials`, then `setting` (equal for trials that differ in the seed
         alone), for each role `<role>_pretrained` (loss of the pre-trained model) and
         `<role>_start` (what the final loss is held against; for D0 the pre-trained model), nats
-        per token, the measures of `measure_names`, and for each of them `<name>_low` and
-        `<name>_high` (see `with_intervals`).
+        per token, the measures of `measure_names`, and for each of them `<name>_window` (the
+        variance that its final window adds to it: between its evaluations, over their number) and
+        `<name>_low` and `<name>_high` (see `with_intervals`).
     """
     trials = _with_references(sweep, sweep.trials.copy())
     trials = trials.join(final_losses(sweep), on="state")
     trials["setting"] = [
         str((row["baseline"], *(row[axis] for axis in sweep.setting_axes)))
-        for _, row in trials.iterrows()
+        for row in trials.to_dict("records")
     ]
     losses = loss_names(sweep.roles)
     gains = [trials[f"{role}_start"] - trials[f"{role}_loss"] for role in sweep.roles[1:]]
     trials["mean_loss"] = trials[losses].mean(axis=1, skipna=False)
     trials["forgetting"] = trials["d0_loss"] - trials["d0_start"]
     trials["adaptation"] = pd.concat(gains, axis=1).mean(axis=1, skipna=False)
-    return with_intervals(trials, measure_names(sweep.roles))
+    names, variances = measure_names(sweep.roles), window_variances(sweep)
+    shares = variances[names].div(variances["evaluations"], axis=0)
+    trials = trials.join(shares.rename(columns="{}_window".format), on="state")
+    trials[names] = trials[names].mask(trials["state"].isin(_diverged(sweep)))
+    return with_intervals(trials, names)
+
+
+def _diverged(sweep: Sweep) -> set[str]:
+    """States with a loss that is no finite number, where a measure is made: they have none."""
+    rows = pd.concat([final_window(sweep), whole_sets(sweep).query("step == 0")])
+    return set(rows.loc[rows["loss"].isna(), "state"])
 
 
 def _with_references(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
@@ -112,26 +146,39 @@ def _with_references(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
 def with_intervals(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Adds `<name>_low` and `<name>_high` for each measure.
 
-    They bound the mean over the complete seeds of a trial's setting, mean -/+ t s / sqrt(n) with
-    Student's t for n - 1 degrees of freedom at 95%: how far that mean may lie from that of endless
-    seeds. So all seeds of a setting carry the same interval, and a single seed need not lie
-    in it. NaN where fewer than two seeds are complete, and for trials that are not.
+    They bound the mean over the complete seeds of a trial's setting at 95% (see `half_widths`):
+    how far that mean may lie from that of endless seeds. So all seeds of a setting carry the same
+    interval, and a single seed need not lie in it. NaN where fewer than two seeds are complete,
+    and for trials that are not.
     """
     trials = trials.copy()
     for name in names:
-        half, mean = half_widths(trials.groupby("setting")[name])
+        half, mean = half_widths(trials[name], trials[f"{name}_window"], trials["setting"])
         known = trials[name].notna()
         trials[f"{name}_low"] = (trials["setting"].map(mean - half)).where(known)
         trials[f"{name}_high"] = (trials["setting"].map(mean + half)).where(known)
     return trials
 
 
-def half_widths(groups: Any) -> tuple[pd.Series, pd.Series]:
-    """Half the width of the Student interval of each group's mean (NaN below two), and the mean."""
+def half_widths(
+    values: pd.Series, windows: pd.Series, setting: pd.Series
+) -> tuple[pd.Series, pd.Series]:
+    """Half the width of the interval of each setting's mean (NaN below two seeds), and the mean.
+
+    The interval is that of `analysis.deciding.noise`: Student's, on the standard error of a
+    bootstrap over seeds and evaluations.
+
+    Args:
+        values: One a trial.
+        windows: What final windows add to their variance; what is not known adds nothing.
+        setting: What to group by.
+    """
+    groups = values.groupby(setting)
     count = groups.count()
     freedom = (count - 1).where(count > 1)
+    added = windows.fillna(0).where(values.notna()).groupby(setting).mean()
     quantile = stdtrit(freedom.to_numpy(float), (1 + CONFIDENCE) / 2)
-    return quantile * groups.std(ddof=1) / np.sqrt(count), groups.mean()
+    return quantile * np.sqrt((groups.var(ddof=0) + added) / freedom), groups.mean()
 
 
 def csv_table(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
@@ -150,4 +197,4 @@ def _no_formula(cell: Any) -> Any:
 
 def whole_sets(sweep: Sweep) -> pd.DataFrame:
     """The evaluation rows of whole data sets, without those of single domains."""
-    return sweep.evals[sweep.evals["domain"].isna()]
+    return sweep.whole_sets

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
@@ -21,7 +20,9 @@ from analysis.drawing.plane import new_losses
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
+from analysis.page.answer import answer
 from analysis.page.data_tables import datasets_table, reading_table
+from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.question import question
 from analysis.page.tasks import task_section
@@ -43,16 +44,39 @@ def write_report(sweep_dir: Path) -> Path:
         FileNotFoundError: There is no such folder, or no plan in it.
         ValueError: The plan is of another version, or a file is not complete JSON.
     """
-    sweep = load_sweep(sweep_dir)
+    page = SweepDir(sweep_dir).report
+    write_page(load_sweep(sweep_dir), sweep_dir, page)
+    return page
+
+
+def write_page(
+    sweep: Sweep, sweep_dir: Path, page: Path, *, reload_seconds: float | None = None
+) -> None:
+    """Writes the page of a sweep that was read, and `trials.csv` into its folder.
+
+    Args:
+        sweep: The sweep.
+        sweep_dir: Its folder.
+        page: Where the page goes.
+        reload_seconds: The page reloads itself so often; None: it is not going to change.
+    """
     trials = trial_table(sweep)
-    paths = SweepDir(sweep_dir)
-    write_text(paths.trials, csv_table(sweep, trials).to_csv(index=False))
-    write_text(paths.report, render(sweep, trials))
-    return paths.report
+    write_text(SweepDir(sweep_dir).trials, csv_table(sweep, trials).to_csv(index=False))
+    write_text(page, render(sweep, trials, reload_seconds))
 
 
-def render(sweep: Sweep, trials: pd.DataFrame) -> str:
-    """The page as text."""
+def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = None) -> str:
+    """The page as text; one that is going to change reloads itself."""
+    if trials.empty:
+        return (
+            environment()
+            .get_template("nothing.html.j2")
+            .render(
+                plan=sweep.plan,
+                question=question(sweep),
+                datasets=datasets_table(sweep.plan),
+            )
+        )
     # Plans of sweeps that train their model, written before there were others, do not say so.
     upstream = sweep.plan.get("upstream", {})
     center = anchor(sweep)
@@ -60,50 +84,48 @@ def render(sweep: Sweep, trials: pd.DataFrame) -> str:
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
     shown = gallery.Measured(sweep, trials, settings, center)
     charts = {name: gallery.section(name, shown) for name in gallery.SECTIONS}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        plan=sweep.plan,
-        plotly=get_plotlyjs(),
-        config=theme.CONFIG,
-        palette=theme.PALETTE,
-        told=told_settings(sweep, trials, settings, center),
-        question=question(sweep),
-        progress=progress(sweep, trials),
-        findings=story.findings(sweep, trials, settings, center),
-        middle=labels.center_name(sweep),
-        reference="" if labels.has_center(sweep) else _reference(sweep, center),
-        certainty=story.certainty(sweep, settings, center),
-        settings=tables.settings_summary(sweep, settings, center),
-        several_seeds=trials["seed"].nunique() > 1,
-        trials=tables.trials_table(sweep, trials, settings, center),
-        tasks=task_section(sweep, trials, center),
-        matrices=matrices,
-        unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
-        matrix_table=matrix_of_trials(sweep),
-        sliced=bool(slices.slices(sweep, trials, center)),
-        dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
-        checkpoint=upstream.get("checkpoint"),
-        stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
-        additive=sweep.additive_replay,
-        datasets=datasets_table(sweep.plan),
-        reading=reading_table(sweep),
-        states=tables.states_table(sweep),
-        facts=_facts(sweep),
-        meanings=labels.baseline_meanings(sweep),
-        names=labels.baseline_names(sweep),
-        new=[role.upper() for role in sweep.roles[1:]],
-        newest=newest_role(sweep).upper(),
-        new_losses=new_losses(sweep),
-        several_stages=sweep.several_stages,
-        amount=labels.amount,
-        title=labels.title,
-        **charts,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            plan=sweep.plan,
+            plotly=get_plotlyjs(),
+            config=theme.CONFIG,
+            palette=theme.PALETTE,
+            told=told_settings(sweep, trials, settings, center),
+            question=question(sweep),
+            progress=progress(sweep, trials),
+            findings=story.findings(sweep, trials, settings, center),
+            middle=labels.center_name(sweep),
+            reference="" if labels.has_center(sweep) else _reference(sweep, center),
+            answer=answer(sweep, trials, settings, center),
+            settings=tables.settings_summary(sweep, settings, center),
+            several_seeds=trials["seed"].nunique() > 1,
+            trials=tables.trials_table(sweep, trials, settings, center),
+            tasks=task_section(sweep, trials, center),
+            matrices=matrices,
+            unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
+            matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
+            sliced=bool(slices.slices(sweep, trials, center)),
+            dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+            checkpoint=upstream.get("checkpoint"),
+            stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
+            additive=sweep.additive_replay,
+            datasets=datasets_table(sweep.plan),
+            reading=reading_table(sweep),
+            states=tables.states_table(sweep),
+            facts=_facts(sweep),
+            meanings=labels.baseline_meanings(sweep),
+            names=labels.baseline_names(sweep),
+            new=[role.upper() for role in sweep.roles[1:]],
+            newest=newest_role(sweep).upper(),
+            new_losses=new_losses(sweep),
+            several_stages=sweep.several_stages,
+            reload_seconds=reload_seconds,
+            amount=labels.amount,
+            title=labels.title,
+            **charts,
+        )
     )
 
 

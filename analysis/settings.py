@@ -84,7 +84,9 @@ def settings_table(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]
     central = around(complete, "", center).drop_duplicates("seed").set_index("seed")
     for name in ("forgetting", "adaptation"):
         paired = complete[name] - complete["seed"].map(central[name])
-        half, mean = half_widths(paired.groupby(complete["setting"]))
+        windows = complete[f"{name}_window"] + complete["seed"].map(central[f"{name}_window"])
+        itself = complete["trial"].isin(central["trial"])
+        half, mean = half_widths(paired, windows.mask(itself, 0.0), complete["setting"])
         table[f"{name}_change"] = mean
         table[f"{name}_change_low"] = mean - half
         table[f"{name}_change_high"] = mean + half

@@ -4,6 +4,8 @@ import pandas as pd
 
 from analysis.load import Sweep
 
+COLUMNS = ["trial", "stage", "state", "reached", "role", "steps", "tokens", "before"]
+
 
 def stage_table(sweep: Sweep) -> pd.DataFrame:
     """One row a trial and stage, in the order of the trials and of their stages.
@@ -16,10 +18,10 @@ def stage_table(sweep: Sweep) -> pd.DataFrame:
         `before`: tokens between the end of pre-training and the stage's beginning (negative for
         pre-training itself).
     """
-    begun = set(sweep.evals["state"]) | set(sweep.train["state"])
+    begun = sweep.begun
     states = sweep.states.to_dict("index")
     rows = []
-    for _, trial in sweep.trials.iterrows():
+    for trial in sweep.trials[["trial", "path", "stage_ends"]].to_dict("records"):
         before, stage = 0, 1
         path = list(trial["path"])
         for end in trial["stage_ends"]:
@@ -43,7 +45,7 @@ def stage_table(sweep: Sweep) -> pd.DataFrame:
             if not upstream:
                 before += tokens
                 stage += 1
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def from_beginning(stages: pd.DataFrame) -> pd.DataFrame:

@@ -18,12 +18,15 @@ program stays readable.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from analysis.columns import Columns, fitting, from_rows, joined
 from cpt.records import (
     DataRow,
     EvalRow,
@@ -32,6 +35,7 @@ from cpt.records import (
     StatusWord,
     TaskRow,
     TrainRow,
+    current_places,
     current_rows,
     read_json,
     read_rows,
@@ -39,6 +43,12 @@ from cpt.records import (
 from cpt.seals import BrokenSealError
 
 Row = Mapping[str, Any]
+
+TRAIN_KEY = ("step",)
+EVAL_KEY = ("step", "dataset", "domain")
+DATA_KEY = ("step", "source", "domain")
+TASK_KEY = ("task", "metric", "filter", "num_fewshot", "limit")
+"""The columns that name a row: of two with one key in a file the later counts."""
 
 
 class HeldOutSet(BaseModel):
@@ -99,9 +109,10 @@ class StateFiles:
         status: The same of status.json.
         damage: Which file cannot be read and why, in one sentence; empty where all can.
         evaluated: Whether the evaluations and the names of their sets can be read.
-        evals: The folder's own current rows, each with `corpus`, the id of its held-out set.
+        evals: The folder's own current rows, with `corpus`, the id of the held-out set of each; a
+            loss that is infinite, or none, is NaN.
         train: The folder's own current rows.
-        data: The same of what was read, each with `number`, that of its source in the stream.
+        data: The same of what was read, with `number`, that of its source in the stream.
         tasks: The folder's current scores on downstream tasks.
         tasks_damage: Why those cannot be read; the state is not damaged by that.
     """
@@ -110,9 +121,9 @@ class StateFiles:
     status: StatusFile | None
     damage: str
     evaluated: bool
-    evals: list[Row]
-    train: list[Row]
-    data: list[Row]
+    evals: Columns
+    train: Columns
+    data: Columns
     tasks: list[Row]
     tasks_damage: str
 
@@ -136,23 +147,23 @@ class StateFolders:
             self._read[state] = _read_state(self._tree, state)
         return self._read[state]
 
-    def evals(self, state: str) -> list[Row]:
+    def evals(self, state: str) -> Columns:
         """Evaluations of the whole stage up to this state, in the order of their steps."""
         return self._curve(state, lambda files: files.evals)
 
-    def train(self, state: str) -> list[Row]:
+    def train(self, state: str) -> Columns:
         """Updates of the whole stage up to this state, in the order of their steps."""
         return self._curve(state, lambda files: files.train)
 
-    def data(self, state: str) -> list[Row]:
+    def data(self, state: str) -> Columns:
         """What was read in the whole stage up to this state, without overlaps.
 
         A base may end between two evaluations; the row after it covers what it wrote at its end.
         """
         rows = self._curve(state, lambda files: files.data)
-        spans = sorted({(row["step"], row["since"]) for row in rows})
-        covered = {step for (step, _), (_, since) in itertools.pairwise(spans) if since < step}
-        return [row for row in rows if row["step"] not in covered]
+        spans = sorted(set(zip(rows["step"].tolist(), rows["since"].tolist(), strict=True)))
+        covered = [step for (step, _), (_, since) in itertools.pairwise(spans) if since < step]
+        return rows.where(~np.isin(rows["step"], covered)) if covered else rows
 
     def gap(self, state: str) -> int:
         """The step up to which evaluations may be missing; 0 where every base can be read."""
@@ -169,16 +180,19 @@ class StateFolders:
             name = None if configuration is None else configuration.base
         return chain
 
-    def _curve(self, state: str, own: Callable[[StateFiles], list[Row]]) -> list[Row]:
+    def _curve(self, state: str, own: Callable[[StateFiles], Columns]) -> Columns:
         chain = self._chain(state)
-        rows: list[Row] = []
+        if len(chain) == 1:
+            return own(self.files(state))
+        parts: list[Columns] = []
         end = math.inf
         for name, base in itertools.zip_longest(chain, chain[1:]):
             stop = None if base is None else self.stop_step(base)
             begin = -math.inf if stop is None else stop
-            rows = [row for row in own(self.files(name)) if begin < row["step"] <= end] + rows
+            rows = own(self.files(name))
+            parts.append(rows.where((begin < rows["step"]) & (rows["step"] <= end)))
             end = min(end, math.inf if stop is None else stop)
-        return rows
+        return joined(parts[::-1])
 
     def stop_step(self, state: str) -> int | None:
         """The last step of a base; None where neither its configuration nor the plan knows it."""
@@ -195,11 +209,12 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
     folder = tree.state(state)
     configuration, broken_config = _parsed(folder.config, Configuration)
     status, broken_status = _parsed(folder.status, StatusFile)
-    evals, broken_evals = _own_rows(folder.eval_rows, EvalRow, _eval_key)
-    train, broken_train = _own_rows(folder.train_rows, TrainRow, _train_key)
-    data, broken_data = _own_rows(folder.data_rows, DataRow, _data_key)
-    tasks, broken_tasks = _own_rows(folder.task_rows, TaskRow, _task_key)
-    held_out, streamed = {}, {}
+    evals, broken_evals = _own_rows(folder.eval_rows, EvalRow)
+    train, broken_train = _own_rows(folder.train_rows, TrainRow)
+    data, broken_data = _own_rows(folder.data_rows, DataRow)
+    tasks, broken_tasks = _own_rows(folder.task_rows, TaskRow)
+    held_out: dict[str, str] = {}
+    streamed: dict[str, int] = {}
     if configuration is not None:
         streamed = {one.label: number for number, one in enumerate(configuration.stream)}
         evaluation = configuration.evaluation
@@ -212,16 +227,10 @@ def _read_state(tree: ResultTree, state: str) -> StateFiles:
         status=status,
         damage=f"damaged: states/{state}/{damage}" if damage else "",
         evaluated=configuration is not None and not broken_evals,
-        evals=[
-            {**row, "corpus": held_out[row["dataset"]]}
-            for row in evals
-            if row["dataset"] in held_out
-        ],
-        train=train,
-        data=[
-            {**row, "number": streamed[row["source"]]} for row in data if row["source"] in streamed
-        ],
-        tasks=tasks,
+        evals=_named(_current(from_rows(evals, EvalRow), EVAL_KEY), "dataset", held_out, "corpus"),
+        train=_current(from_rows(train, TrainRow), TRAIN_KEY),
+        data=_named(_current(from_rows(data, DataRow), DATA_KEY), "source", streamed, "number"),
+        tasks=current_rows(fitting(tasks, TaskRow), itemgetter(*TASK_KEY)),
         tasks_damage=f"states/{state}/{broken_tasks}" if broken_tasks else "",
     )
 
@@ -259,32 +268,27 @@ def _final_rows(folder: StateDir, status: StatusFile | None) -> str:
 
 
 def _own_rows(
-    path: Path, shape: type[EvalRow | TrainRow | DataRow | TaskRow], key: Callable[[Row], Hashable]
+    path: Path, shape: type[EvalRow | TrainRow | DataRow | TaskRow]
 ) -> tuple[list[Row], str]:
-    """The current rows of a file, those left out that lack a column; and what is wrong with it."""
+    """The rows of a file, those left out that lack a column; and what is wrong with it."""
     columns = {field.name for field in dataclasses.fields(shape)}
     if path.exists():
         try:
             path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             return [], f"{path.name} is not text"
-    rows = read_rows(path)
-    whole = [row for row in rows if columns <= row.keys() and isinstance(row["step"], int)]
-    return list(current_rows(whole, key)), ""
+    return [row for row in read_rows(path) if columns <= row.keys()], ""
 
 
-def _train_key(row: Row) -> Hashable:
-    step: int = row["step"]
-    return step
+def _current(rows: Columns, key: tuple[str, ...]) -> Columns:
+    """The rows that no later attempt superseded; `key` are the columns that name a row."""
+    steps = rows["step"].tolist()
+    places = current_places(steps, list(zip(*(rows[name].tolist() for name in key), strict=True)))
+    return rows if len(places) == len(rows) else rows.where(np.array(places, dtype=int))
 
 
-def _eval_key(row: Row) -> Hashable:
-    return row["step"], row["dataset"], row["domain"]
-
-
-def _data_key(row: Row) -> Hashable:
-    return row["step"], row["source"], row["domain"]
-
-
-def _task_key(row: Row) -> Hashable:
-    return row["task"], row["metric"], row["filter"], row["num_fewshot"], row["limit"]
+def _named(rows: Columns, by: str, names: Mapping[str, Any], column: str) -> Columns:
+    """The rows whose name in the column `by` is known, with what it stands for as a column."""
+    found = [names.get(name) for name in rows[by].tolist()]
+    known = np.array([one is not None for one in found], dtype=bool)
+    return rows.where(known).also(**{column: np.array(found, dtype=object)[known]})

@@ -29,7 +29,7 @@ from sweeps.ownership import all_owned, check_unowned
 from sweeps.plan import Plan
 from sweeps.plan_json import plan_json
 from sweeps.plan_view import plan_page
-from sweeps.running import report as write_report
+from sweeps.reporting import report as write_report
 from sweeps.running import run_sweep, stop
 from sweeps.scores import score_table, states_to_score
 from sweeps.spec import CHECKPOINT_FIELD, SweepSpec
@@ -146,11 +146,70 @@ def status(
 
 
 @app.command()
-def report(target: SpecOrDir) -> None:
-    """Write report.html and trials.csv, also while the sweep runs."""
+def report(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPEC_OR_DIR...",
+            help="Sweep files, or folders or URIs of sweeps; several are compared on one page.",
+        ),
+    ],
+    out_file: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The page; default: report.html, or comparison.html, by the first plan.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UNIT",
+            help="Of a comparison: nats or bits_per_byte; default: nats where tokenizers agree.",
+        ),
+    ] = None,
+    figures: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A folder to write every figure to, for a paper."),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Of those figures: svg, png or svg,png; default: svg."),
+    ] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A folder to write every table to, as CSV and Parquet."),
+    ] = None,
+    *,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Write it anew whenever rows arrive, until the sweep is finished or Ctrl-C.",
+        ),
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Seconds between two looks of --watch; default: 5."),
+    ] = None,
+) -> None:
+    """Write report.html and trials.csv, also while the sweep runs; or compare several sweeps."""
+    from analysis.asked import asked  # brings pandas, which no other command needs
+
+    wanted = asked(
+        targets,
+        out=out_file,
+        unit=unit,
+        figures=figures,
+        formats=formats,
+        tables=tables,
+        watch=watch,
+        every=every,
+    )
     with extra("train"):
-        found = sweep_at(target)
-    write_report(found)
+        found = [sweep_at(target) for target in targets]
+    write_report(found, wanted)
 
 
 @app.command()
@@ -254,7 +313,7 @@ def evaluate(
             out.print(score_table(suite.score(state)))
             Mirror.of(found.tree).send(state.task_rows)
     if isinstance(found, SweepTarget):
-        write_report(found)
+        write_report([found])
     else:
         say(f"written to {states[0].task_rows}; rewarm report shows them")
 

@@ -18,6 +18,7 @@ def dataset_json(spec: SweepSpec, name: str, role: str, facts: DatasetFacts) -> 
             for part, source in facts.sources.items()
         ],
         "validation": facts.validation.corpus,
+        "validation_text": facts.validation.text,
         "shared": dict(facts.shared),
         "documents": facts.documents,
         "tokens": facts.tokens,

@@ -21,6 +21,8 @@ class SplitFacts:
         bytes: UTF-8 bytes of text.
         domain_tokens: Tokens of each domain; empty where the set has none.
         empty: Documents without text, which were left out.
+        text: The same for the same documents in the same order, whatever tokenizer packed them;
+            empty where that is not known.
     """
 
     corpus: str
@@ -29,6 +31,7 @@ class SplitFacts:
     bytes: int
     domain_tokens: Mapping[str, int]
     empty: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_sealed, write_text
 from cpt.sources import Split, files
 from cpt.token_library import library
-from cpt.token_store import StoreError, TokenStore, shared_documents
+from cpt.token_store import HASHES, StoreError, TokenStore, shared_documents
 from cpt.tokenizer import Tokenizer, load_tokenizer
 from cpt.tokenizer_config import TrainedTokenizerConfig
 from cpt.tokenizer_training import trained_tokenizer
@@ -209,6 +209,7 @@ def _split_facts(store: TokenStore) -> SplitFacts:
         bytes=meta.bytes,
         domain_tokens={domain.name: domain.tokens for domain in meta.domains},
         empty=meta.empty,
+        text=meta.files[HASHES].sha256[:16],
     )
 
 

@@ -15,6 +15,7 @@ from sweeps.console import Exit, err, extra, out, say
 from sweeps.ownership import owned
 from sweeps.places import place_of
 from sweeps.plan import Plan
+from sweeps.reporting import report
 from sweeps.spec import SweepSpec
 from sweeps.store import Found, find, mend, tree_of
 from sweeps.targets import SweepTarget
@@ -54,22 +55,13 @@ def run_sweep(spec: SweepSpec, submitted: str, address: str | None, *, retry_fai
                 status = _train(planned, tree, address, retry_failed=retry_failed and attempt == 0)
                 if status is not None:
                     break
-            report(SweepTarget(tree, sweep))
+            report([SweepTarget(tree, sweep)])
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
     if status is None or status is Exit.INTERRUPTED:
         err.print("interrupted; the same command goes on where it stopped")
         return Exit.INTERRUPTED
     return status
-
-
-def report(target: SweepTarget) -> None:
-    """Writes a sweep's report, and says where."""
-    from analysis.report import write_report
-
-    path = write_report(target.sweep.path)
-    target.send_report()
-    out.print(f"report: {path}", markup=False, soft_wrap=True)
 
 
 def stop(reason: str) -> None:

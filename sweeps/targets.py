@@ -23,13 +23,13 @@ class SweepTarget:
     tree: ResultTree
     sweep: SweepDir
 
-    def send_report(self) -> None:
-        """Puts the report where the sweep lies.
+    def send(self, *written: Path) -> None:
+        """Puts files of the sweep's folder where the sweep lies.
 
         Raises:
-            StoreError: It cannot be written.
+            StoreError: One cannot be written.
         """
-        Mirror.of(self.tree).send(self.sweep.report, self.sweep.trials)
+        Mirror.of(self.tree).send(*written)
 
 
 @dataclass(frozen=True)

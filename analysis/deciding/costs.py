@@ -24,7 +24,8 @@ class Union:
         tokens: Of the run.
         hours: That it took; NaN where it was not trained.
         money: In the plan's currency; NaN where the plan has no price or rate.
-        trained: Whether the sweep has such a run; if not, its tokens are the sum of the budgets.
+        trained: Whether the sweep has such a run; if not, its tokens are the sum of the budgets,
+            NaN where the model came from elsewhere.
     """
 
     tokens: float
@@ -97,6 +98,7 @@ def _union(
     if len(same):
         own = costs.loc[same.index[0]]
         return Union(own["tokens"], own["hours"], own["money"], trained=True)
-    upstream = sweep.plan["stages"][0]["tokens"]
+    # What a model from elsewhere was trained on is not known; its stage has no tokens.
+    upstream = sweep.plan["stages"][0]["tokens"] or float("nan")
     tokens = float(upstream + setting["path_tokens"])
     return Union(tokens, float("nan"), tokens * _price(sweep), trained=False)

@@ -86,8 +86,7 @@ class Decision:
 
     def under(self, cap: float) -> Choice:
         """The largest adaptation among those that forget no more than `cap`, a number of nats."""
-        tests = len(self._keys)
-        _, low, high = self._pool("forgetting").means(tests / 2)
+        _, low, high = self._pools["forgetting"].means(self._tests / 2)
         return self._largest(cap, "", ~(low > cap), high <= cap)
 
     def no_more_than(self, limit: str) -> Choice:
@@ -99,10 +98,8 @@ class Decision:
         if limit not in self._keys:
             raise ValueError(f"{limit} is no candidate: it has no complete trial that continues")
         at = self._keys.index(limit)
-        _, low, high = self._pool("forgetting").differences(len(self._keys) / 2)
-        sure = high[:, at] <= 0
-        sure[at] = True
-        return self._largest(self._forgetting[at], limit, ~(low[:, at] > 0), sure)
+        low, high = (bounds[:, at] for bounds in self._forgets_more)
+        return self._largest(self._forgetting[at], limit, ~(low > 0), high <= 0)
 
     def default(self) -> Choice:
         """The least forgetting among those that keep `KEPT` of the largest adaptation.
@@ -115,11 +112,11 @@ class Decision:
         best = self._first(np.where(keeping, self._forgetting, np.inf))
         tests = max(2 * (len(self._keys) - 1), 1)
         # Row less 95% of column: below 0 the row does not keep 95%, of column's adaptation.
-        _, low, high = self._pool("adaptation").differences(tests / 2, KEPT)
+        _, low, high = self._pools["adaptation"].differences(tests / 2, KEPT)
         np.fill_diagonal(low, 0.0)
         np.fill_diagonal(high, 0.0)
         keeps, fails = np.all(low >= 0, axis=1), np.any(high < 0, axis=1)
-        more = self._pool("forgetting").differences(tests / 2)[1] > 0
+        more = self._pools["forgetting"].differences(tests / 2)[1] > 0
         excluded = fails | np.any(more & keeps[None, :], axis=1)
         cap = float(self._forgetting[self._keys.index(best)])
         return self._choice(best, ~excluded, self._forgetting, cap, best, tests)
@@ -128,7 +125,7 @@ class Decision:
         """The smallest mean of all final losses, whatever is forgotten."""
         means = self.candidates["mean_loss"].to_numpy(float)
         tests = max(len(self._keys) - 1, 1)
-        worse = np.any(self._pool("mean_loss").differences(tests / 2)[1] > 0, axis=1)
+        worse = np.any(self._pools["mean_loss"].differences(tests / 2)[1] > 0, axis=1)
         return self._choice(self._first(means), ~worse, means, np.inf, "", tests)
 
     def caps(self) -> list[Choice]:
@@ -143,25 +140,35 @@ class Decision:
         nothing = [self.under(0.0)] if len(front) and front["forgetting"].iloc[0] > 0 else []
         return nothing + chosen
 
-    def _pool(self, measure: str) -> Pool:
-        return self._pools[measure]
-
     @cached_property
     def _pools(self) -> dict[str, Pool]:
         names = ("forgetting", "adaptation", "mean_loss")
         return {name: self._noise.pool(self._keys, name) for name in names}
 
+    @property
+    def _tests(self) -> int:
+        """Under a cap: one for each candidate."""
+        return max(len(self._keys), 1)
+
+    @cached_property
+    def _forgets_more(self) -> tuple[np.ndarray, np.ndarray]:
+        """By how much the row forgets more than the column: both ends."""
+        _, low, high = self._pools["forgetting"].differences(self._tests / 2)
+        return low, high
+
+    @cached_property
+    def _adapts_more(self) -> np.ndarray:
+        """Whether the row adapts more than the column for sure."""
+        more: np.ndarray = self._pools["adaptation"].differences(self._tests / 2)[1] > 0
+        return more
+
     def _largest(self, cap: float, limit: str, possible: np.ndarray, sure: np.ndarray) -> Choice:
         """Of those that may lie under the cap, all that no sure one adapts more than for sure."""
-        tests = len(self._keys)
         measured = self._forgetting <= cap
         best = self._first(np.where(measured, -self._adaptation, np.inf))
-        more = self._pool("adaptation").differences(max(tests, 1) / 2)[1] > 0
-        beaten = np.any(more & sure[:, None], axis=0)
-        kept = possible & ~beaten
-        if not self._told:
-            kept = measured
-        return self._choice(best, kept, -self._adaptation, cap, limit, tests)
+        beaten = np.any(self._adapts_more & sure[:, None], axis=0)
+        kept = possible & ~beaten if self._told else measured
+        return self._choice(best, kept, -self._adaptation, cap, limit, self._tests)
 
     def _choice(
         self,
@@ -178,7 +185,7 @@ class Decision:
 
     @property
     def _told(self) -> bool:
-        return bool((self._pool("adaptation").freedom >= 1).any()) if self._keys else False
+        return bool((self._pools["adaptation"].freedom >= 1).any()) if self._keys else False
 
     def _first(self, values: np.ndarray) -> str:
         """The candidate with the smallest value, the cheaper of equals; empty where none has one.

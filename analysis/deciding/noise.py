@@ -28,7 +28,7 @@ from scipy.special import stdtrit
 
 from analysis.deciding.pooling import Pool, pool
 from analysis.load import Sweep
-from analysis.measures import CONFIDENCE, final_window, loss_names, measure_names
+from analysis.measures import CONFIDENCE, measure_names, window_variances
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,3 @@ def quantile(freedom: float, comparisons: int) -> float:
     if comparisons < 1:
         raise ValueError(f"comparisons is {comparisons}; an interval is at least one")
     return float(stdtrit(freedom, 1 - (1 - CONFIDENCE) / (2 * comparisons)))
-
-
-def window_variances(sweep: Sweep) -> pd.DataFrame:
-    """How measures waver within the final windows.
-
-    Returns:
-        Index `state`; `evaluations` of the window that have every data set, and for each measure
-        its variance between them (over their number, not one less), in squared nats per token.
-        What forgetting and adaptation are counted from does not waver.
-    """
-    window = final_window(sweep).pivot(index=["state", "step"], columns="role", values="loss")
-    window = window.reindex(columns=sweep.roles).dropna()
-    measured = window.rename(columns="{}_loss".format)[loss_names(sweep.roles)]
-    measured["mean_loss"] = window.mean(axis=1)
-    measured["forgetting"] = window["d0"]
-    measured["adaptation"] = -window[sweep.roles[1:]].mean(axis=1)
-    groups = measured.groupby("state")
-    return groups.var(ddof=0).assign(evaluations=groups.size())

@@ -62,8 +62,9 @@ class Pool:
             means = (filled @ there.T - factor * (there @ filled.T)) / shared
             own = self.variances[:, None] + factor**2 * self.variances[None, :]
             error = np.sqrt((own + (1 - factor) ** 2 * self.block) / shared)
-        freedom = np.minimum(self.freedom[:, None], self.freedom[None, :])
-        half = student(freedom, comparisons) * error
+        # That of the fewer degrees of freedom, which is the larger quantile.
+        quantiles = student(self.freedom, comparisons)
+        half = np.maximum(quantiles[:, None], quantiles[None, :]) * error
         if factor == 1:
             np.fill_diagonal(half, 0.0)
         return means, means - half, means + half

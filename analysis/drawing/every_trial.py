@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import labels
@@ -16,6 +17,8 @@ from analysis.stages import beginnings
 from cpt.records import StatusWord
 
 NOT_COMPLETE = "not complete"
+MAX_CURVES = 80
+"""More curves than that in one chart are a block of colour, and a page that takes long to open."""
 
 
 def every_trial(trials: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
@@ -39,11 +42,42 @@ def every_trial(trials: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
     return chosen.sort_values("curve", key=lambda names: names == EFFICIENT, kind="stable")
 
 
+def drawn(chosen: pd.DataFrame, most: int = MAX_CURVES) -> pd.DataFrame:
+    """At most so many of the trials, in their order.
+
+    Half of them at most are of settings that are not beaten, those with the least forgetting. The
+    others are evenly spaced in the order of their mean final loss, the lowest and the highest
+    among them, those without one behind them in the order of the plan.
+    """
+    if len(chosen) <= most:
+        return chosen
+    best = chosen[chosen["curve"] == EFFICIENT].sort_values("forgetting", kind="stable")
+    others = chosen[chosen["curve"] != EFFICIENT].sort_values("mean_loss", kind="stable")
+    best = best.head(max(most // 2, most - len(others)))
+    places = np.linspace(0, len(others) - 1, min(most - len(best), len(others)))
+    kept = [*best.index, *others.index[places.round().astype(int)]]
+    return chosen[chosen.index.isin(kept)]
+
+
+def drawn_note(chosen: pd.DataFrame, shown: pd.DataFrame) -> str:
+    """What a caption says where not all trials are drawn; empty where all are."""
+    if len(shown) == len(chosen):
+        return ""
+    best = int((shown["curve"] == EFFICIENT).sum())
+    return (
+        f" Drawn are {len(shown)} of {len(chosen):,} trials: {best} of settings that are not "
+        f"beaten, and of the others {len(shown) - best}, evenly spaced from the lowest to the "
+        "highest mean of their final losses, with those that have none. The table has all."
+    )
+
+
 def every_trial_charts(
     sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame
 ) -> tuple[list[Chart], list[Chart]]:
     """Losses and learning rates of all trials, for a sweep without any axis to follow."""
-    chosen = every_trial(trials, settings)
+    every = every_trial(trials, settings)
+    chosen = drawn(every)
+    note = f"{drawn_note(every, chosen)}{stopped_note(chosen)}"
     losses, rates = loss_curves(sweep, chosen), lr_curves(sweep, chosen)
     place: dict[str, Any] = {"x_title": x_title(sweep), "marks": beginnings(sweep, chosen)}
     keys = keys_of(chosen)
@@ -57,14 +91,12 @@ def every_trial_charts(
     ]
     caption = (
         "One curve for each trial; the dashed line is the loss before the first update, dotted "
-        f"curves are not complete.{stopped_note(chosen)}"
+        f"curves are not complete.{note}"
     )
     rate = [panel("", lines.lr_figure(rates, **place))] if len(rates) else []
     return (
         [Chart("Every trial", caption, keys, panels, losses_told(losses, sweep.roles))]
         if panels
         else [],
-        [Chart("Every setting", stopped_note(chosen), keys, rate, rates_told(rates))]
-        if rate
-        else [],
+        [Chart("Every setting", note.strip(), keys, rate, rates_told(rates))] if rate else [],
     )

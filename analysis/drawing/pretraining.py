@@ -23,8 +23,9 @@ def pretraining_curves(sweep: Sweep) -> pd.DataFrame:
         `state`, `panel` and `curve` (kind of loss: of training, or a held-out set; run), `color`,
         `tokens`, `loss`; training loss thinned to at most `curves.MAX_POINTS` rows a state.
     """
-    begun = set(sweep.evals["state"]) | set(sweep.train["state"])
-    upstream = sweep.states[(sweep.states["stage"] == "upstream") & sweep.states.index.isin(begun)]
+    upstream = sweep.states[
+        (sweep.states["stage"] == "upstream") & sweep.states.index.isin(sweep.begun)
+    ]
     upstream = upstream[~upstream.index.isin(upstream["base"])]
     runs = _runs(sweep, list(upstream.index))
     several = len(set(runs.values())) > 1

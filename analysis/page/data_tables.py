@@ -5,10 +5,9 @@ Stages that read as much (trials that differ in rates alone) stand together.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
-
-import pandas as pd
 
 from analysis import labels
 from analysis.load import Sweep
@@ -65,14 +64,12 @@ def reading_table(sweep: Sweep) -> Table:
     """A row for each source of each stage, as far as it was trained."""
     planned = {state["state"]: state for state in sweep.plan["states"]}
     groups: dict[tuple[Any, ...], list[str]] = {}
-    found = dict(list(sweep.data.groupby("state", sort=False)))
+    found = _read(sweep)
     ends = sweep.states[sweep.states["ends_stage"]].index
     for state in (name for name in ends if name in found):
-        whole = found[state][found[state]["domain"].isna()]
         options = [str(source) for source in _of_stage(planned[state])]
-        samples = whole.groupby("source", sort=False)["samples"].sum()
-        key = (*options, *samples.items(), planned[state]["stage"])
-        groups.setdefault(key, []).append(state)
+        samples = [(source, read.samples) for source, read in found[state].items()]
+        groups.setdefault((*options, *samples, planned[state]["stage"]), []).append(state)
     rows = []
     for states in groups.values():
         rows += _stage_rows(planned[states[0]], found[states[0]], len(states))
@@ -80,28 +77,53 @@ def reading_table(sweep: Sweep) -> Table:
     return Table(headings, [False, False, True, True, False, True, False], rows)
 
 
+@dataclass
+class Read:
+    """What a stage read of one source: tokens, samples, epochs, and tokens of each domain."""
+
+    tokens: int
+    samples: int
+    epochs: float
+    domains: dict[str, int] = field(default_factory=dict)
+
+
+def _read(sweep: Sweep) -> dict[str, dict[str, Read]]:
+    """State to source to what was read, sources in the order of their rows."""
+    inside = sweep.data["domain"].notna()
+    found: dict[str, dict[str, Read]] = {}
+    groups = sweep.data[~inside].groupby(["state", "source"], sort=False)
+    sums = groups.agg({"tokens": "sum", "samples": "sum", "epoch": "last"}).reset_index()
+    for state, source, tokens, samples, epochs in sums.itertuples(index=False, name=None):
+        found.setdefault(state, {})[source] = Read(int(tokens), int(samples), float(epochs))
+    parts = sweep.data[inside].groupby(["state", "source", "domain"], sort=False)["tokens"].sum()
+    for state, source, domain, tokens in parts.reset_index().itertuples(index=False, name=None):
+        # A source can lack its own row where a line was cut off.
+        if source in found.get(state, {}):
+            found[state][source].domains[domain] = int(tokens)
+    return found
+
+
 def _stage_rows(
-    planned: Mapping[str, Any], data: pd.DataFrame, states: int
+    planned: Mapping[str, Any], found: Mapping[str, Read], states: int
 ) -> list[tuple[str, list[Cell]]]:
-    whole, inside = data[data["domain"].isna()], data[data["domain"].notna()]
-    tokens = whole.groupby("source", sort=False)["tokens"].sum()
+    total = sum(read.tokens for read in found.values())
     rows: list[tuple[str, list[Cell]]] = []
     others = f"and {states - 1} more that read as much" if states > 1 else ""
     for source in _of_stage(planned):
         name = source["source"]
-        own = whole[whole["source"] == name]
-        if own.empty:
+        if name not in found:
             continue
-        epochs, samples = float(own["epoch"].iloc[-1]), int(own["samples"].sum())
+        read = found[name]
         stage = Cell(planned["label"], planned["label"], note=others) if not rows else Cell("")
+        again = "read more than once" if read.epochs > 1 else ""
         cells = [
             stage,
             Cell(name, name, note="" if source["seen"] is None else "replay"),
-            number(labels.amount(tokens[name]), tokens[name]),
-            number(f"{tokens[name] / tokens.sum():.2%}", tokens[name] / tokens.sum()),
-            Cell(samples_read(source, samples)),
-            Cell(f"{epochs:.3g}", epochs, note="read more than once" if epochs > 1 else ""),
-            Cell(_domains(inside[inside["source"] == name])),
+            number(labels.amount(read.tokens), read.tokens),
+            number(f"{read.tokens / total:.2%}", read.tokens / total) if total else Cell(""),
+            Cell(samples_read(source, read.samples)),
+            Cell(f"{read.epochs:.3g}", read.epochs, note=again),
+            Cell(_domains(read.domains)),
         ]
         rows.append(("", cells))
     return rows
@@ -136,9 +158,10 @@ def samples_read(source: Mapping[str, Any], samples: int) -> str:
     return f"{offset:,} to {seen - 1:,}, then 0 to {last - seen:,}, in their training order"
 
 
-def _domains(inside: pd.DataFrame) -> str:
-    """Shares of the domains of a source, the largest first."""
-    tokens = inside.groupby("domain")["tokens"].sum().sort_values(ascending=False, kind="stable")
-    told = [f"{name} {count / tokens.sum():.1%}" for name, count in tokens.items()]
+def _domains(tokens: Mapping[str, int]) -> str:
+    """Shares of the domains of a source, the largest first; those nothing was read of left out."""
+    total = sum(tokens.values())
+    largest = sorted(tokens.items(), key=lambda item: -item[1])
+    told = [f"{name} {count / total:.1%}" for name, count in largest if count]
     more = len(told) - MOST_DOMAINS
     return ", ".join(told[:MOST_DOMAINS]) + (f" and {more} more" if more > 0 else "")

@@ -71,12 +71,12 @@ def heat_tables(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -
 
 def matrix_of_trials(sweep: Sweep) -> Table:
     """Every trial's matrix on one line."""
-    matrix = matrix_table(sweep)
+    matrix = matrix_table(sweep).sort_values(["role", "boundary"], kind="stable")
     names = boundary_names(sweep)
     rows = []
     for trial, entries in matrix.groupby("trial", sort=False):
         cells = [Cell(str(trial), str(trial))]
-        for _, entry in entries.sort_values(["role", "boundary"]).iterrows():
+        for entry in entries.to_dict("records"):
             cell = number(labels.loss(entry["loss"]), entry["loss"])
             note = "" if entry["trained"] else _change(entry["change"])
             cells.append(Cell(cell.text, cell.order, note=note))

@@ -1,8 +1,7 @@
-"""The answer in words: what a sweep found, said from its tables and never beyond them.
+"""What else a sweep found, beside the recommendation: from its tables and never beyond them.
 
-The order is that of a decision: who adapts most, who forgets least, who keeps most of the one for
-little of the other; what replay bought; why the mean loss misleads; and how much of it all may be
-noise.
+Who adapts most, who forgets least, what replay bought, who is beaten by nobody, and what training
+from random weights reached.
 """
 
 from collections.abc import Mapping
@@ -12,12 +11,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import labels
+from analysis.deciding.decision import KEPT
 from analysis.load import Sweep
 from analysis.page.stopping import stopped_sentence
 from analysis.settings import around
-
-KEPT = 0.95
-"""A setting that keeps this share of the largest adaptation counts as having adapted."""
 
 
 @dataclass(frozen=True)
@@ -66,54 +63,20 @@ def findings(
         if labels.factor(axis) == "replay_fraction":
             found += _replay(sweep, trials, center, axis)
     found.append(_efficient(continued))
-    found.append(_mean_loss(continued))
     found += [_from_scratch(sweep, row, continued) for _, row in scratch.iterrows()]
     return found + stopped
-
-
-def certainty(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> str:
-    """Whether differences stand out of the noise between seeds, or that nobody can tell.
-
-    Args:
-        sweep: For names.
-        settings: As `settings.settings_table` returns them.
-        center: As `settings.anchor` returns it.
-    """
-    middle = labels.center_name(sweep)
-    compared = named(sweep, settings[~settings["from_scratch"]], center)
-    compared = compared[compared["adaptation_change_low"].notna()]
-    central = (compared["adaptation_change"] == 0) & (compared["forgetting_change"] == 0)
-    compared = compared[~central]
-    if compared.empty:
-        return (
-            f"No setting has two complete seeds to compare with the {middle}, so this sweep cannot "
-            "tell an effect from noise: another seed might reorder settings that lie close "
-            "together. Treat small differences as ties, or sweep seed: [0, 1, 2]."
-        )
-    clear = {
-        name: (compared[f"{name}_change_low"] > 0) | (compared[f"{name}_change_high"] < 0)
-        for name in ("forgetting", "adaptation")
-    }
-    told = [f"{name} of {int(rows.sum())}" for name, rows in clear.items()]
-    tied = list(compared.loc[~clear["forgetting"] & ~clear["adaptation"], "name"])
-    ties = f" Not told apart from the {middle} on either: {labels.listing(tied)}." if tied else ""
-    return (
-        f"Of {len(compared)} settings held against the {middle} seed by seed, the difference "
-        f"exceeds the noise between seeds (paired, 95%) in {labels.listing(told)}.{ties} The "
-        f"intervals are not corrected for making {len(compared)} comparisons at once."
-    )
 
 
 def named(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:
     """The settings with a column `name`, their name in words."""
     names = [
-        labels.setting_label(sweep, setting.to_dict(), center) for _, setting in settings.iterrows()
+        labels.setting_label(sweep, setting, center) for setting in settings.to_dict("records")
     ]
     return settings.assign(name=names)
 
 
 def _extremes(sweep: Sweep, continued: pd.DataFrame) -> list[Finding]:
-    """Most adaptation, least forgetting among the re-warmed, and the best of both worlds."""
+    """Most adaptation, and least forgetting among the re-warmed."""
     most = _first(continued, "adaptation", largest=True)
     found = [
         Finding(
@@ -133,18 +96,6 @@ def _extremes(sweep: Sweep, continued: pd.DataFrame) -> list[Finding]:
                 f"{_measured(least, 'forgetting', signed=True)}, for an adaptation of "
                 f"{_measured(least, 'adaptation')}.",
                 subject=least["name"],
-            )
-        )
-    if most["adaptation"] > 0:
-        balanced = _balanced(continued)
-        share = balanced["adaptation"] / most["adaptation"]
-        found.append(
-            Finding(
-                f"Cheapest of those that keep {KEPT:.0%} of that adaptation",
-                f"{share:.1%} of the largest adaptation, with a forgetting of "
-                f"{_measured(balanced, 'forgetting', signed=True)} against "
-                f"{labels.change(most['forgetting'])}.",
-                subject=balanced["name"],
             )
         )
     return found
@@ -198,20 +149,6 @@ def _efficient(continued: pd.DataFrame) -> Finding:
         f"Not beaten on both axes: {len(efficient)} of {len(continued)} settings",
         f"From least to most forgetting: {labels.listing(list(efficient['name']))}. Every other "
         "setting forgets more, adapts less, or both, than one of these.",
-    )
-
-
-def _mean_loss(continued: pd.DataFrame) -> Finding:
-    """Whom the mean loss would choose, and what that choice hides."""
-    best = _first(continued, "mean_loss")
-    most = continued["adaptation"].max()
-    share = f"{best['adaptation'] / most:.0%} of the largest adaptation" if most > 0 else "nothing"
-    return Finding(
-        "The mean loss alone would choose",
-        f"Its mean is {labels.loss(best['mean_loss'])} and it gains {share}. The mean rewards "
-        "settings that hardly adapt: where the shift is strong, not re-warming at all can win on "
-        "it. Choose on both axes.",
-        subject=best["name"],
     )
 
 

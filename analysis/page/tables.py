@@ -14,6 +14,8 @@ from analysis.measures import loss_names, measure_names
 from analysis.settings import agrees
 from cpt.records import StatusWord
 
+Row = Mapping[Any, Any] | pd.Series
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -59,8 +61,9 @@ def trials_table(
     axes = [*center, *(["seed"] if trials["seed"].nunique() > 1 else [])]
     central = trials[trials["setting"].isin(settings.index) & _is_central(trials, center)]
     central = central.drop_duplicates("seed").set_index("seed")
+    references = {name: central[name].to_dict() for name in ("forgetting", "adaptation")}
     rows = []
-    for _, trial in trials.iterrows():
+    for trial in trials.to_dict("records"):
         cells = [Cell(trial["trial"], trial["trial"], note=_unfinished(trial))]
         cells += [_value(axis, _kind(trial, axis), center) for axis in axes]
         cells += [
@@ -68,8 +71,7 @@ def trials_table(
             for measure in [*loss_names(sweep.roles), "mean_loss"]
         ]
         for measure in ("forgetting", "adaptation"):
-            against = central[measure].get(trial["seed"], float("nan"))
-            difference = trial[measure] - against
+            difference = trial[measure] - references[measure].get(trial["seed"], float("nan"))
             cells.append(number(_signed(measure)(trial[measure]), trial[measure], "strong"))
             cells.append(number(labels.change(difference), difference, "quiet"))
         rows.append((_row_role(trial), cells))
@@ -85,8 +87,8 @@ def trials_table(
 def settings_summary(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> Table:
     """Means over seeds with the half width of their 95% interval."""
     rows = []
-    for _, setting in settings.iterrows():
-        name = labels.setting_label(sweep, setting.to_dict(), center)
+    for setting in settings.to_dict("records"):
+        name = labels.setting_label(sweep, setting, center)
         cells = [Cell(name, name), number(str(setting["seeds"]), setting["seeds"])]
         for measure in measure_names(sweep.roles):
             cells.append(_with_half_width(setting, measure, _signed(measure)))
@@ -140,7 +142,7 @@ def states_table(sweep: Sweep) -> Table:
     before = sweep.train[sweep.train["step"] <= first].groupby("state")["elapsed_seconds"].max()
     seconds = clock.max() - before.reindex(clock.max().index).fillna(0)
     rows = []
-    for name, state in sweep.states.iterrows():
+    for name, state in zip(sweep.states.index, sweep.states.to_dict("records"), strict=True):
         plan = planned[str(name)]
         sources = ", ".join(
             f"{source} {labels.amount(count)}" for source, count in plan["source_tokens"].items()
@@ -161,14 +163,14 @@ def states_table(sweep: Sweep) -> Table:
     return Table(headings, [False, False, False, True, False, True, True, True], rows)
 
 
-def _origin(state: pd.Series) -> str:
+def _origin(state: Row) -> str:
     """What a state's weights come from."""
     if state["base"]:
         return f"goes on from {state['base']} at step {state['first_step']:,}"
     return f"from {state['parent']}" if state["parent"] else ""
 
 
-def _kind_of_state(state: pd.Series) -> str:
+def _kind_of_state(state: Row) -> str:
     stage = str(state["stage"]).replace("_", " ")
     return stage if state["ends_stage"] else f"{stage}, shared beginning"
 
@@ -195,7 +197,7 @@ def _is_central(trials: pd.DataFrame, center: Mapping[str, Any]) -> pd.Series:
     return central
 
 
-def _kind(trial: pd.Series, axis: str) -> Any:
+def _kind(trial: Row, axis: str) -> Any:
     """A factor; of a baseline's schedule only the kind, since its rate and warm-up stand beside."""
     value = trial[axis]
     return value.partition("(")[0] if trial["baseline"] and isinstance(value, str) else value
@@ -207,19 +209,19 @@ def _value(axis: str, value: Any, center: Mapping[str, Any]) -> Cell:
     return Cell(labels.value_label(axis, value), order, role="quiet" if quiet else "strong")
 
 
-def _status(row: pd.Series) -> Cell:
+def _status(row: Row) -> Cell:
     status = str(row["status"])
     return Cell(status, status, note=_progress(row), role=f"status {status}")
 
 
-def _unfinished(row: pd.Series) -> str:
-    """Status, progress and reason of a trial that is not complete; empty for one that is."""
+def _unfinished(row: Row) -> str:
+    """Status, progress and reason of a trial that has no measures; empty for one that has."""
     if row["status"] == StatusWord.COMPLETE:
-        return ""
+        return f"complete, without measures: {row['reason']}" if row["reason"] else ""
     return ": ".join(filter(None, [row["status"], _progress(row)]))
 
 
-def _progress(row: pd.Series) -> str:
+def _progress(row: Row) -> str:
     """How far it came, and why it is no further."""
     begun = row["step"] > 0 and row["status"] not in (StatusWord.COMPLETE, PENDING)
     share = f"step {row['step']} of {row['steps']}" if begun else ""
@@ -230,14 +232,14 @@ def _signed(measure: str) -> Any:
     return labels.change if measure == "forgetting" else labels.loss
 
 
-def _with_half_width(row: pd.Series, name: str, write: Any) -> Cell:
+def _with_half_width(row: Row, name: str, write: Any) -> Cell:
     half = row[f"{name}_high"] - row[name]
     note = "" if pd.isna(half) else f"± {half:.3f}"
     value = row[name]
     return Cell(write(value), "" if pd.isna(value) else float(value), note=note)
 
 
-def _row_role(row: pd.Series) -> str:
+def _row_role(row: Row) -> str:
     roles = ["baseline" if row["baseline"] else "", "center" if row["center"] else ""]
     roles.append(str(row.get("status", "")))
     return " ".join(filter(None, roles))

@@ -142,7 +142,7 @@ def _question(row: dict[Any, Any], columns: pd.DataFrame) -> str:
 def _pretrained(sweep: Sweep, trials: pd.DataFrame) -> list[tuple[Cell, str, str]]:
     """The models that trials go on from."""
     ends = sweep.states[(sweep.states["stage"] == "upstream") & sweep.states["ends_stage"]]
-    seeds = {trial["stage_ends"][0]: trial["seed"] for _, trial in trials.iterrows()}
+    seeds = {ends[0]: seed for ends, seed in zip(trials["stage_ends"], trials["seed"], strict=True)}
     found = []
     for state, row in ends.iterrows():
         seed = f"seed {seeds[state]}" if trials["seed"].nunique() > 1 and state in seeds else ""
@@ -159,8 +159,8 @@ def _last(
     # The seeds of a setting stand together.
     together = trials.assign(place=pd.factorize(trials["setting"])[0])
     found = []
-    for _, trial in together.sort_values("place", kind="stable").iterrows():
-        name = labels.setting_label(sweep, trial.to_dict(), center)
+    for trial in together.sort_values("place", kind="stable").to_dict("records"):
+        name = labels.setting_label(sweep, trial, center)
         cell = Cell(name, name, note=f"seed {trial['seed']}" if several else "")
         found.append((cell, trial["state"], "baseline" if trial["baseline"] else ""))
     return found

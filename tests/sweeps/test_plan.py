@@ -494,6 +494,7 @@ def test_plan_json_says_what_the_data_are():
                 }
             ],
             "validation": "wiki-valid",
+            "validation_text": "",
             "shared": {},
             "documents": 10,
             "tokens": 10_000,
@@ -517,6 +518,7 @@ def test_plan_json_says_what_the_data_are():
                 }
             ],
             "validation": "german-valid",
+            "validation_text": "",
             "shared": {},
             "documents": 10,
             "tokens": 10_000,

@@ -8,6 +8,7 @@ import pytest
 from analysis.deciding.noise import Noise, estimate, quantile
 from analysis.load import load_sweep
 from analysis.measures import trial_table
+from analysis.settings import anchor, settings_table
 
 STUDENT_2 = 4.302653
 """Student's 97.5% quantile for two degrees of freedom, from a printed table."""
@@ -98,6 +99,22 @@ def test_a_setting_less_itself_is_nothing_for_sure(typed):
     noise, settings = read(typed.write())
     found = noise.difference(settings["a0"], settings["a0"], "adaptation")
     assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
+def test_tables_have_the_same_intervals(typed):
+    for seed in range(2):
+        add(typed, f"a{seed}", 0, 1.0 + 0.1 * seed, seed=seed, wobble=0.02)
+        add(typed, f"b{seed}", 0.05, 1.5 + 0.3 * seed, seed=seed, wobble=0.03)
+    sweep = load_sweep(typed.write())
+    trials = trial_table(sweep)
+    table, noise = settings_table(sweep, trials, anchor(sweep)), Noise(sweep, trials)
+    one, other = table.index
+    own, change = noise.of(one, "adaptation"), noise.difference(one, other, "adaptation")
+    row = table.loc[one]
+    assert [row["adaptation_low"], row["adaptation_high"]] == pytest.approx([own.low, own.high])
+    assert row["adaptation_change_low"] == pytest.approx(change.low)
+    assert row["adaptation_change_high"] == pytest.approx(change.high)
+    assert table.loc[other, "adaptation_change_high"] == 0
 
 
 def test_comparisons_widen_the_quantile():
