@@ -14,14 +14,15 @@
     return {
       x: scrollX,
       y: scrollY,
-      theme: root.dataset.theme,
+      theme: Theme.chosen(),
+      lit: Figures.state.lit,
       open: details().filter(([, one]) => one.open).map(([name]) => name),
       inputs: Object.fromEntries(inputs().map(([name, one]) => [name, one.type === "checkbox" ? one.checked : one.value])),
       hidden: keys().filter(([, key]) => key.getAttribute("aria-pressed") === "false").map(([name]) => name),
     };
   }
 
-  function restore({ x, y, theme, open, inputs: values, hidden }) {
+  function restore({ x, y, theme, lit, open, inputs: values, hidden }) {
     for (const [name, one] of details()) one.open = open.includes(name);
     for (const [name, one] of inputs()) {
       if (!(name in values)) continue;
@@ -30,7 +31,8 @@
       for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, { bubbles: true }));
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
-    if (theme !== root.dataset.theme) document.dispatchEvent(new CustomEvent("theme", { detail: theme }));
+    if (theme !== Theme.chosen()) Theme.choose(theme);
+    if (lit in SETTINGS) Highlight.set(lit);
     scrollTo({ left: x, top: y, behavior: "instant" });
   }
 
