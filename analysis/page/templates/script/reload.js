@@ -15,6 +15,7 @@
     return {
       x: scrollX,
       y: scrollY,
+      theme: Theme.chosen(),
       open: details().filter(([, one]) => one.open).map(([name]) => name),
       inputs: Object.fromEntries(inputs().map(([name, one]) => [name, one.type === "checkbox" ? one.checked : one.value])),
       sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
@@ -23,7 +24,7 @@
     };
   }
 
-  function restore({ x, y, open, inputs: values, sorted, hidden, lit }) {
+  function restore({ x, y, theme, lit, open, inputs: values, sorted, hidden }) {
     for (const [name, one] of details()) one.open = open.includes(name);
     for (const [name, one] of inputs()) {
       if (!(name in values)) continue;
@@ -36,7 +37,8 @@
       for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
-    if (lit) Highlight.set(lit);
+    if (theme !== Theme.chosen()) Theme.choose(theme);
+    if (lit in SETTINGS) Highlight.set(lit);
     scrollTo({ left: x, top: y, behavior: "instant" });
   }
 
