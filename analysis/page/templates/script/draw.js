@@ -127,7 +127,7 @@ const Figures = (() => {
   }
   document.addEventListener("rewarm:chosen", ({ detail }) => {
     state.chosen = detail.settings;
-    state.rivals = detail.rivals ?? [];
+    state.rivals = (detail.rivals ?? []).filter((name) => !detail.settings.includes(name));
     state.cap = detail.cap;
     const planes = plots.filter((plot) => plot.layout?.meta?.plane);
     planes.forEach((plot) => { plot.version = -1; });
