@@ -6,38 +6,48 @@
   const began = performance.now();
   const places = (list) => [...list].map((one, index) => [one.id || `${one.closest("section, figure")?.id ?? ""}/${index}`, one]);
   const details = () => places(document.querySelectorAll("details"));
-  const inputs = () => [...document.querySelectorAll("input[id], select[id]")].map((one) => [one.id, one]);
+  const slider = document.getElementById("cap");
   const headings = () => places(document.querySelectorAll("table.sortable th"));
   const keys = () => [...document.querySelectorAll(".legend button[data-curve]")]
     .map((key) => [`${key.closest(".chart").id}/${key.dataset.curve}`, key]);
 
+  // What is read, not how far down it lies: what is above may have grown.
+  function place() {
+    const shown = [...document.querySelectorAll("section[id], figure[id]")].filter((one) => one.getClientRects().length);
+    const parts = shown.map((one) => ({ id: one.id, top: one.getBoundingClientRect().top }));
+    return parts.filter(({ top }) => top <= innerHeight / 2).pop() ?? { id: "", top: -scrollY };
+  }
+
   function seen() {
     return {
       x: scrollX,
-      y: scrollY,
+      place: place(),
       open: details().filter(([, one]) => one.open).map(([name]) => name),
-      inputs: Object.fromEntries(inputs().map(([name, one]) => [name, one.type === "checkbox" ? one.checked : one.value])),
+      cap: slider && slider.value !== slider.dataset.default ? Number(slider.dataset.cap) : null,
       sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
       lit: Figures.state.lit,
       hidden: keys().filter(([, key]) => key.getAttribute("aria-pressed") === "false").map(([name]) => name),
     };
   }
 
-  function restore({ x, y, open, inputs: values, sorted, hidden, lit }) {
+  // Its positions may have become others: the one nearest to what was chosen.
+  function moveTo(cap) {
+    const off = [...document.querySelectorAll("#answer .choices .choice")].map(({ dataset }) => Math.abs(Number(dataset.cap) - cap));
+    slider.value = off.indexOf(Math.min(...off));
+    slider.dispatchEvent(new Event("input"));
+  }
+
+  function restore({ x, place, open, cap, sorted, hidden, lit }) {
     for (const [name, one] of details()) one.open = open.includes(name);
-    for (const [name, one] of inputs()) {
-      if (!(name in values)) continue;
-      if (one.type === "checkbox") one.checked = values[name];
-      else one.value = values[name];
-      for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, { bubbles: true }));
-    }
+    if (slider && cap !== null) moveTo(cap);
     for (const [name, order] of sorted) {
       const button = headings().find(([other]) => other === name)?.[1].querySelector("button");
       for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
     if (lit) Highlight.set(lit);
-    scrollTo({ left: x, top: y, behavior: "instant" });
+    const top = scrollY + (document.getElementById(place.id)?.getBoundingClientRect().top ?? 0) - place.top;
+    scrollTo({ left: x, top, behavior: "instant" });
   }
 
   let touched = -Infinity;
