@@ -4,7 +4,15 @@
   const IDLE_SECONDS = 2;
   const root = document.documentElement;
   const began = performance.now();
-  const places = (list) => [...list].map((one, index) => [one.id || `${one.closest("section, figure")?.id ?? ""}/${index}`, one]);
+  // Named by its place in its section, since another section may have grown.
+  function places(list) {
+    const counts = {};
+    return [...list].map((one) => {
+      const within = one.closest("figure[id], section[id]")?.id ?? "";
+      counts[within] = (counts[within] ?? 0) + 1;
+      return [`${within}/${counts[within]}`, one];
+    });
+  }
   const details = () => places(document.querySelectorAll("details"));
   const slider = document.getElementById("cap");
   const headings = () => places(document.querySelectorAll("table.sortable th"));
@@ -46,13 +54,21 @@
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
     if (lit) Highlight.set(lit);
-    const top = scrollY + (document.getElementById(place.id)?.getBoundingClientRect().top ?? 0) - place.top;
-    scrollTo({ left: x, top, behavior: "instant" });
+    // Again while figures settle, unless the reader moves on.
+    const put = () => {
+      if (touched > -Infinity) return observer.disconnect();
+      const top = scrollY + (document.getElementById(place.id)?.getBoundingClientRect().top ?? -scrollY) - place.top;
+      scrollTo({ left: x, top, behavior: "instant" });
+    };
+    const observer = new ResizeObserver(put);
+    put();
+    document.querySelectorAll("body, section").forEach((one) => observer.observe(one));
+    setTimeout(() => observer.disconnect(), 1000 * IDLE_SECONDS);
   }
 
   let touched = -Infinity;
   let held = false;
-  for (const kind of ["pointermove", "wheel", "keydown", "scroll", "input"]) {
+  for (const kind of ["pointermove", "wheel", "touchmove", "keydown"]) {
     addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
   }
   addEventListener("pointerdown", () => { held = true; });
