@@ -24,6 +24,7 @@ from analysis.page.answer import answer
 from analysis.page.data_tables import datasets_table, reading_table
 from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
+from analysis.page.prediction import prediction_section
 from analysis.page.question import question
 from analysis.page.tasks import task_section
 from analysis.page.told import told_settings
@@ -80,7 +81,9 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
     settings = settings_table(sweep, trials, center)
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
     shown = gallery.Measured(sweep, trials, settings, center)
-    charts = {name: gallery.section(name, shown) for name in gallery.SECTIONS}
+    # Those of the prediction come with its section, which fits only once.
+    drawn = [name for name in gallery.SECTIONS if name != "prediction"]
+    charts = {name: gallery.section(name, shown) for name in drawn}
     return (
         environment()
         .get_template("report.html.j2")
@@ -100,6 +103,7 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
             several_seeds=trials["seed"].nunique() > 1,
             trials=tables.trials_table(sweep, trials, settings, center),
             tasks=task_section(sweep, trials, center),
+            prediction=prediction_section(sweep, trials, settings, center),
             matrices=matrices,
             unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
             matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
