@@ -30,6 +30,7 @@
     return {
       x: scrollX,
       place: place(),
+      theme: Theme.chosen(),
       open: details().filter(([, one]) => one.open).map(([name]) => name),
       cap: slider && slider.value !== slider.dataset.default ? Number(slider.dataset.cap) : null,
       sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
@@ -45,7 +46,7 @@
     slider.dispatchEvent(new Event("input"));
   }
 
-  function restore({ x, place, open, cap, sorted, hidden, lit }) {
+  function restore({ x, place, theme, open, cap, sorted, hidden, lit }) {
     for (const [name, one] of details()) one.open = open.includes(name);
     if (slider && cap !== null) moveTo(cap);
     for (const [name, order] of sorted) {
@@ -53,7 +54,8 @@
       for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
-    if (lit) Highlight.set(lit);
+    if (theme !== Theme.chosen()) Theme.choose(theme);
+    if (lit in SETTINGS) Highlight.set(lit);
     // Again while figures settle, unless the reader moves on.
     const put = () => {
       if (touched > -Infinity) return observer.disconnect();
