@@ -20,6 +20,7 @@ the table it is drawn from:
     domains      forgetting and adaptation by domain                domains.domain_changes
     dips         the first share of a stage                         drawing.curves.loss_curves
     rates        learning rates                                     drawing.curves.lr_curves
+    prediction   predicted against measured losses, and beyond      predicting.tables
     pretraining  losses of pre-training         drawing.pretraining.pretraining_curves
     throughput   tokens a second, and time                          drawing.throughput.speeds, hours
 
