@@ -90,6 +90,15 @@ def test_a_reader_highlights_sorts_and_changes_the_theme(quickstart, browser):
     assert page.locator("tr.lit").count() > 0
     page.keyboard.press("Escape")
 
+    # In a table arrows go from row to row.
+    page.locator("#trials tbody tr[tabindex='0']").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    second = page.locator("#trials tbody tr").nth(1)
+    assert second.get_attribute("aria-current") == "true"
+    assert page.evaluate("document.activeElement.ariaCurrent") == "true"
+    page.keyboard.press("Escape")
+
     # What is recommended under the reader's cap is ringed, and the cap is drawn.
     page.evaluate(
         "setting => document.dispatchEvent(new CustomEvent('rewarm:chosen', "
