@@ -91,11 +91,12 @@ const Figures = (() => {
 
   // One figure after another, so that the page answers in between; a figure that is far waits until it comes near.
   function settle() {
+    const next = () => plots.find((one) => near.has(one) && isStale(one));
+    if (next()) root.dataset.drawn = "no";
     running ??= (async () => {
       await null; // So that `running` is set before it may be cleared.
       try {
-        for (let plot; (plot = plots.find((one) => near.has(one) && isStale(one))); ) {
-          root.dataset.drawn = "no";
+        for (let plot; (plot = next()); ) {
           await update(plot);
           await new Promise((done) => setTimeout(done));
         }
@@ -126,7 +127,7 @@ const Figures = (() => {
   }
   document.addEventListener("rewarm:chosen", ({ detail }) => {
     state.chosen = detail.settings;
-    state.rivals = detail.rivals ?? [];
+    state.rivals = (detail.rivals ?? []).filter((name) => !detail.settings.includes(name));
     state.cap = detail.cap;
     const planes = plots.filter((plot) => plot.layout?.meta?.plane);
     planes.forEach((plot) => { plot.version = -1; });
