@@ -365,12 +365,25 @@ def test_status_of_a_folder_that_is_no_sweep_is_refused(rewarm, folder):
 # Installations without the extras.
 
 
+GONE = """
+import sys
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {modules}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Gone())
+sys.argv = ["rewarm", *{words}]
+from sweeps.__main__ import main
+
+main()
+"""
+
+
 def without(modules: set[str], *words: str) -> subprocess.CompletedProcess[str]:
     """`rewarm WORDS` where these modules cannot be imported."""
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({sorted(modules)})); "
-        f"sys.argv = ['rewarm', *{list(words)}]; from sweeps.__main__ import main; main()"
-    )
+    code = GONE.format(modules=sorted(modules), words=list(words))
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
