@@ -43,7 +43,7 @@ def domain_changes(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
             suffixes=("", "_begun"),
         )
     )
-    sign = paired["role"].map(lambda role: 1.0 if role == "d0" else -1.0)
+    sign = paired["role"].map(lambda role: 1.0 if role == "d0" else -1.0).astype(float)
     paired["change"] = sign * (paired["final"] - paired["start"])
     groups = paired.groupby(["setting", "role", "domain"], sort=False)["change"]
     table = groups.agg(["mean", "size"]).reset_index()
