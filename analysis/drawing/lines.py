@@ -110,12 +110,11 @@ def _line(rows: pd.DataFrame, values: str, number: str) -> go.Scatter:
     unfinished = first["status"] not in ("complete", "stopped")
     told = f"{first['curve']}, {first['status']}" if unfinished else first["curve"]
     # A point without a value at the head of a stage breaks the line there.
-    heads = rows["stage"] != rows["stage"].shift(fill_value=first["stage"])
-    breaks = rows[heads].assign(**{values: np.nan})
-    whole = pd.concat([breaks, rows]).sort_index(kind="stable")
+    tokens, numbers = rows["tokens"].to_numpy(), rows[values].to_numpy()
+    heads = np.flatnonzero(np.diff(rows["stage"].to_numpy())) + 1
     return go.Scatter(
-        x=whole["tokens"],
-        y=whole[values],
+        x=np.insert(tokens, heads, tokens[heads]),
+        y=np.insert(numbers, heads, np.nan),
         name=theme.literal(told),
         legendgroup=first["curve"],
         meta=theme.owned([first["setting"]]),

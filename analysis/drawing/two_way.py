@@ -25,6 +25,8 @@ ABSENT = "not in this sweep"
 FIRST = ("max_lr", "replay_fraction", "warmup_fraction", "token_budget", "schedule")
 """The factors that are paired first."""
 MOST_PAIRS = 3
+MOST_VALUES = 16
+"""An axis with more of them is not drawn as a table."""
 
 
 def pairs(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -34,6 +36,9 @@ def pairs(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> list
     found = []
     for across, down in itertools.combinations(axes, 2):
         rows = _plane(trials, across, down, center)
+        # The values of a random design make no table.
+        if max(len(sweep.plan["axes"][axis]) for axis in (across, down)) > MOST_VALUES:
+            continue
         if ((rows[across] != center[across]) & (rows[down] != center[down])).any():
             found.append((across, down))
     return found
