@@ -5,10 +5,11 @@
     sweep = analysis.load("results/sweeps/quickstart")
     trials = analysis.measures.trial_table(sweep)
 
-`load` reads a sweep's folder; `measures` says what its trials reached; `laws` fits the loss law and
-predicts; `figures` draws. All are documented with columns and units. This is the one package whose
-`__init__` is not empty: the four names above are what a notebook is promised, whatever moves below
-them. The last three are imported when they are first used.
+`load` reads a sweep's folder; `measures` says what its trials reached; `laws` fits the law of
+continual pre-training and predicts; `figures` draws what the report draws. This is the one package
+whose `__init__` is not empty: these names are what a notebook is promised, whatever moves below
+them (docs/report.md has columns and units). All but `load` are imported when they are first used;
+`load` must be here at once, since importing the module of its name would otherwise take its place.
 """
 
 import importlib
@@ -17,11 +18,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from analysis.load import Sweep, load_sweep
+from analysis.units import Unit
 
 if TYPE_CHECKING:
+    from analysis import figures as figures
+    from analysis import laws as laws
     from analysis import measures as measures
 
-_LATER = ("measures",)
+_LATER = ("figures", "laws", "measures")
 
 
 def load(path: str | Path) -> Sweep:
@@ -46,4 +50,4 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module 'analysis' has no attribute {name!r}")
 
 
-__all__ = ["Sweep", "load", "measures"]
+__all__ = ["Sweep", "Unit", "figures", "laws", "load", "measures"]

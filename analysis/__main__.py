@@ -1,7 +1,7 @@
 """`python -m analysis DIR ...`: a sweep's report.html and trials.csv, or a page of several sweeps.
 
-The options are those of `rewarm report`, whose --help explains them. Exit status: 0 done, 2
-refused, one sentence per fault.
+The options are those of `rewarm report`, whose --help explains them. Exit status: 0 done, 1
+where figures cannot be drawn here, 2 refused, one sentence per fault.
 """
 
 import argparse
@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.asked import Asked, asked
+from analysis.figures import NoBrowserError
 from analysis.output import write
 from analysis.watching import is_settled, seems_owned, sweep_stamp, watch
 
 
 def main() -> int:
-    """Returns 0, or 2 where a folder holds no sweep or an option cannot be met."""
+    """Returns the exit status."""
     options = _parser().parse_args()
     names = options.sweep_dirs
     try:
@@ -38,6 +39,9 @@ def main() -> int:
     except (FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
+    except NoBrowserError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
@@ -58,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _watch(folders: Sequence[Path], wanted: Asked, every: float) -> None:
-    def made(reload_seconds: float | None) -> None:
+    def made(reload_seconds: float) -> None:
         page = write(folders, wanted, reload_seconds)
         print(f"{time.strftime('%H:%M:%S')} {page}", flush=True)
 

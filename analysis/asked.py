@@ -3,14 +3,15 @@
 `rewarm report` and `python -m analysis` take the same options, and both make an `Asked` of them.
 """
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.figures import FORMATS
 from analysis.units import Unit
 from cpt.parsing import ConfigError, shown
 
-FORMATS = ("svg", "png")
 EVERY_SECONDS = 5.0
 LEAST_SECONDS = 1.0
 
@@ -67,6 +68,7 @@ def asked(
         *_page_faults(out),
         *_unit_faults(unit, len(sweeps)),
         *_folder_faults("--figures", figures),
+        *_figure_faults(figures, watch=watch),
         *_folder_faults("--tables", tables),
         *_format_faults(chosen, figures),
         *_watch_faults(every, watch=watch),
@@ -95,7 +97,7 @@ def _page_faults(out: str | None) -> Iterator[str]:
     if path.suffix != ".html":
         yield f"--out {shown(out)}: must be a file whose name ends in .html."
     elif path.is_dir():
-        yield f"--out {shown(out)}: is a folder; must be a file; name one in it."
+        yield f"--out {shown(out, 300)}: is a folder; must be a file; name one in it."
     else:
         yield from _blocked("--out", out, path.parent)
 
@@ -105,12 +107,28 @@ def _folder_faults(option: str, folder: str | None) -> Iterator[str]:
         yield from _blocked(option, folder, Path(folder))
 
 
+def _figure_faults(figures: str | None, *, watch: bool) -> Iterator[str]:
+    if figures is None:
+        return
+    if watch:
+        yield (
+            f"--figures {shown(figures, 300)}: figures are not drawn anew by --watch; leave one of "
+            "the two out."
+        )
+    if importlib.util.find_spec("kaleido") is None:
+        yield (
+            f"--figures {shown(figures, 300)}: figures as files are drawn by kaleido, which is not "
+            "installed: pip install 'rewarm[figures]'."
+        )
+
+
 def _blocked(option: str, given: str, folder: Path) -> Iterator[str]:
     """A folder that cannot be made since a file stands in its place."""
     for part in (folder, *folder.parents):
         if part.exists():
             if not part.is_dir():
-                yield f"{option} {shown(given)}: {part} is a file; must be a folder or not exist."
+                told = f"{option} {shown(given, 300)}"
+                yield f"{told}: {part} is a file; must be a folder or not exist."
             return
 
 

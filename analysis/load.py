@@ -45,6 +45,7 @@ class Sweep:
     """Everything a report is made from.
 
     Attributes:
+        folder: `<storage>/sweeps/<name>`.
         plan: `plan.json` as written by `sweeps.plan`.
         trials: One row a trial, in the plan's order: `trial` (label), `state` (id of its last
             state), `path` (all its states, in-stage bases included), `stage_ends` (the state at
@@ -77,6 +78,7 @@ class Sweep:
         unit: What `loss` of `evals`, and all that is measured from it, is counted in.
     """
 
+    folder: Path
     plan: Mapping[str, Any]
     trials: pd.DataFrame
     states: pd.DataFrame
@@ -187,6 +189,7 @@ def load_sweep(sweep_dir: Path) -> Sweep:
     told = unmeasured(states, evals, lasts, datasets_by_role(plan))
     states["reason"] = [told.get(str(state), why) for state, why in states["reason"].items()]
     return Sweep(
+        folder=sweep_dir,
         plan=plan,
         trials=_trials(plan, states),
         states=states,

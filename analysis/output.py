@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.asked import Asked
+from analysis.comparing.entries import unique_names
 from analysis.comparing.page import comparison_page
-from analysis.load import load_sweep
+from analysis.figures import write_figures
+from analysis.load import Sweep, load_sweep
 from analysis.report import write_page
-from cpt.records import SweepDir, write_text
+from cpt.records import SweepDir, folder_name, write_text
 
 COMPARISON = "comparison.html"
 
@@ -25,18 +27,23 @@ def write(sweep_dirs: Sequence[Path], asked: Asked, reload_seconds: float | None
     Args:
         sweep_dirs: `<storage>/sweeps/<name>`, one at least.
         asked: What else, and where.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
 
     Returns:
         The path of the page.
 
     Raises:
         FileNotFoundError: There is no such folder, or no plan in it.
-        ValueError: A plan is of another version, a file is not complete JSON, or the sweeps cannot
-            be compared in the unit that was asked for.
+        ValueError: A plan is of another version, or a file is not complete JSON.
+        ConfigError: The sweeps cannot be compared in the unit that was asked for.
+        NoBrowserError: Figures were asked for, and what draws them is missing.
     """
     sweeps = [load_sweep(sweep_dir) for sweep_dir in sweep_dirs]
     page = page_of(sweep_dirs, asked)
+    if asked.figures is not None:
+        for folder, sweep in zip(_folders(asked.figures, sweeps), sweeps, strict=True):
+            write_figures(sweep, folder, asked.formats)
     if len(sweeps) == 1:
         write_page(sweeps[0], sweep_dirs[0], page, reload_seconds=reload_seconds)
     else:
@@ -50,3 +57,11 @@ def page_of(sweep_dirs: Sequence[Path], asked: Asked) -> Path:
         return asked.out
     first = SweepDir(sweep_dirs[0])
     return first.report if len(sweep_dirs) == 1 else first.path / COMPARISON
+
+
+def _folders(folder: Path, sweeps: Sequence[Sweep]) -> list[Path]:
+    """Where what is written of each sweep goes: one of its own where there are several."""
+    if len(sweeps) == 1:
+        return [folder]
+    names = unique_names([str(sweep.plan["name"]) for sweep in sweeps])
+    return [folder / folder_name(name) for name in names]

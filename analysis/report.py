@@ -28,6 +28,7 @@ from analysis.page.data_tables import datasets_table, reading_table
 from analysis.page.dip_summary import dip_means, dip_sentence
 from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
+from analysis.page.prediction import prediction_section
 from analysis.page.question import question
 from analysis.page.tasks import task_section
 from analysis.page.told import told_settings
@@ -62,7 +63,8 @@ def write_page(
         sweep: The sweep.
         sweep_dir: Its folder.
         page: Where the page goes.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
     """
     trials = trial_table(sweep)
     write_text(SweepDir(sweep_dir).trials, csv_table(sweep, trials).to_csv(index=False))
@@ -72,14 +74,10 @@ def write_page(
 def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = None) -> str:
     """The page as text; one that is going to change reloads itself."""
     if trials.empty:
-        return (
-            environment()
-            .get_template("nothing.html.j2")
-            .render(
-                plan=sweep.plan,
-                question=question(sweep),
-                datasets=datasets_table(sweep.plan),
-            )
+        template = environment().get_template("nothing.html.j2")
+        datasets = datasets_table(sweep.plan)
+        return template.render(
+            plan=sweep.plan, question=question(sweep), datasets=datasets, palette=theme.PALETTE
         )
     # Plans of sweeps that train their model, written before there were others, do not say so.
     upstream = sweep.plan.get("upstream", {})
@@ -90,7 +88,9 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
     dips = dip_table(sweep, trials)
     dipped = dip_settings(sweep, dips, trials, center)
     shown = gallery.Measured(sweep, trials, settings, center)
-    charts = {name: gallery.section(name, shown) for name in gallery.SECTIONS}
+    # Those of the prediction come with its section, which fits only once.
+    drawn = [name for name in gallery.SECTIONS if name != "prediction"]
+    charts = {name: gallery.section(name, shown) for name in drawn}
     return (
         environment()
         .get_template("report.html.j2")
@@ -110,6 +110,7 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
             several_seeds=trials["seed"].nunique() > 1,
             trials=tables.trials_table(sweep, trials, settings, center),
             tasks=task_section(sweep, trials, center),
+            prediction=prediction_section(sweep, trials, settings, center),
             matrices=matrices,
             unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
             matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,

@@ -21,7 +21,7 @@ SILENT_SECONDS = 60.0
 def watch(
     look: Callable[[], Hashable],
     is_finished: Callable[[], bool],
-    write: Callable[[float | None], None],
+    write: Callable[[float], None],
     every: float,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -30,7 +30,7 @@ def watch(
     Args:
         look: What the page is made from, as a value that changes when it does.
         is_finished: Whether nothing is going to change any more.
-        write: Makes the page; told after how many seconds it shall reload itself, or None: never.
+        write: Makes the page; told after how many seconds it shall reload itself, 0: never again.
         every: Seconds between two looks.
         wait: For so many seconds.
     """
@@ -39,14 +39,14 @@ def watch(
         while True:
             now, finished = look(), is_finished()
             if finished or now != seen:
-                write(None if finished else every)
+                write(0.0 if finished else every)
                 seen = now
             if finished:
                 return
             wait(every)
     except KeyboardInterrupt:
         # Nobody writes it any more, so it shall not wait for that.
-        write(None)
+        write(0.0)
 
 
 def sweep_stamp(sweep_dir: Path) -> Hashable:

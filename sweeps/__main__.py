@@ -195,7 +195,9 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html and trials.csv, also while the sweep runs; or compare several sweeps."""
-    from analysis.asked import asked  # brings pandas, which no other command needs
+    # Imported here: pandas and plotly take a second, and no other command needs them.
+    from analysis.asked import asked
+    from analysis.figures import NoBrowserError
 
     wanted = asked(
         targets,
@@ -209,7 +211,11 @@ def report(
     )
     with extra("train"):
         found = [sweep_at(target) for target in targets]
-    write_report(found, wanted)
+    try:
+        write_report(found, wanted)
+    except NoBrowserError as error:
+        err.print(f"failed: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.FAILED) from error
 
 
 @app.command()

@@ -23,7 +23,8 @@ def report(targets: Sequence[SweepTarget], asked: "Asked | None" = None) -> None
 
     Raises:
         FileNotFoundError: A sweep has no plan any more.
-        ValueError: A plan cannot be read, or the sweeps cannot be compared as asked.
+        ValueError: A plan is of another version, or not complete JSON.
+        ConfigError: The sweeps cannot be compared as asked, or `owner.json` is damaged.
         StoreError: What lies on object storage cannot be written.
     """
     # Imported here, as below: pandas and plotly take a second, and only reports need them.

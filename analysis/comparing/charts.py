@@ -1,6 +1,7 @@
 """The charts of a comparison: figures with their legends and captions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -8,21 +9,25 @@ from analysis import labels
 from analysis.comparing import differences, overlays, planes
 from analysis.comparing.entries import Entry
 from analysis.comparing.groups import groups, groups_of_plane
+from analysis.comparing.highlights import Keys
 from analysis.drawing import plane
+from analysis.drawing.alternative import Alternative, Writer, alternative
 from analysis.drawing.chart import Chart, Key, Panel, panel
+from analysis.drawing.curve_numbers import losses_told
 from analysis.frames import datasets_by_role
 
 
-def plane_charts(entries: Sequence[Entry], recommended: pd.DataFrame) -> list[Chart]:
+def plane_charts(entries: Sequence[Entry], recommended: pd.DataFrame, keys: Keys) -> list[Chart]:
     """The plane, one for each group of sweeps that measure on the same text.
 
     Args:
         entries: All sweeps.
         recommended: As `recommendations.recommendation_table` returns them.
+        keys: As `highlights.keys_of` returns them.
     """
     charts = []
     for group in groups_of_plane(entries):
-        points = planes.plane_points(group)
+        points = planes.plane_points(group, keys)
         if points.empty:
             continue
         caption = (
@@ -38,10 +43,10 @@ def plane_charts(entries: Sequence[Entry], recommended: pd.DataFrame) -> list[Ch
         if len(far):
             caption += f" {len(far)} marks lie outside the picture; a double click shows all."
         shown = [entry for entry in group if (points["sweep"] == entry.name).any()]
-        keys = [Key(entry.name, entry.color, entry.symbol) for entry in shown]
+        legend = [Key(entry.name, entry.color, entry.symbol) for entry in shown]
         title = "" if len(group) == len(entries) else labels.listing([one.name for one in group])
         drawn = planes.plane_figure(shown, points, recommended)
-        charts.append(Chart(title, caption, keys, [panel("", drawn)]))
+        charts.append(Chart(title, caption, legend, [panel("", drawn)], _plane_told(points)))
     return charts
 
 
@@ -75,12 +80,17 @@ def difference_chart(
     keys = [
         Key(name, entry.color, "circle") for name, entry in named.items() if name in drawn_sweeps
     ]
-    return Chart("", caption, keys, panels)
+    return Chart("", caption, keys, panels, _differences_told(matched, measures))
 
 
-def center_chart(entries: Sequence[Entry]) -> Chart | None:
-    """Losses and learning rates of the centres; None before any has rows."""
-    losses, rates = overlays.center_losses(entries), overlays.center_rates(entries)
+def center_chart(entries: Sequence[Entry], keys: Keys) -> Chart | None:
+    """Losses and learning rates of the centres; None before any has rows.
+
+    Args:
+        entries: The sweeps.
+        keys: As `highlights.keys_of` returns them.
+    """
+    losses, rates = overlays.center_losses(entries, keys), overlays.center_rates(entries, keys)
     unit = entries[0].sweep.unit.words
     panels: list[Panel] = []
     roles = {role for entry in entries for role in entry.sweep.roles}
@@ -99,8 +109,42 @@ def center_chart(entries: Sequence[Entry]) -> Chart | None:
     caption = (
         f"The {_middle(entries)} of each sweep, every seed a curve. Point at a curve for its trial."
     )
-    keys = [Key(entry.name, entry.color, "line") for entry in entries]
-    return Chart("", caption, keys, panels)
+    legend = [Key(entry.name, entry.color, "line", entry.dash) for entry in entries]
+    told = losses_told(losses, sorted(roles, key=lambda role: int(role[1:])))
+    return Chart("", caption, legend, panels, told)
+
+
+def _plane_told(points: pd.DataFrame) -> Alternative:
+    """The plane in words and numbers."""
+    named = points.assign(
+        setting=points["key"], told=[f"{row['sweep']}: {row['name']}" for row in _rows(points)]
+    )
+    numbers: dict[str, tuple[str, Writer]] = {
+        "forgetting": ("forgetting", labels.change),
+        "adaptation": ("adaptation", labels.loss),
+    }
+    return alternative(named, "settings", "told", numbers)
+
+
+def _differences_told(matched: Mapping[str, pd.DataFrame], measures: Sequence[str]) -> Alternative:
+    """The differences in words and numbers."""
+    parts = [table.assign(sweep=sweep) for sweep, table in matched.items() if len(table)]
+    table = pd.concat(parts, ignore_index=True)
+    columns = [f"{measure}_change" for measure in measures]
+    table = table[table[columns].notna().any(axis=1)]
+    named = table.assign(told=[f"{row['sweep']}: {row['name']}" for row in _rows(table)])
+    numbers: dict[str, tuple[str, Writer]] = {
+        f"{measure}_change": (
+            f"difference in {differences.measure_label(measure)}",
+            labels.change,
+        )
+        for measure in measures
+    }
+    return alternative(named, "differences", "told", numbers)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table.to_dict("records")
 
 
 def _middle(entries: Sequence[Entry]) -> str:

@@ -28,14 +28,14 @@ def difference_rows(matched: Mapping[str, pd.DataFrame], measure: str) -> pd.Dat
         measure: One of those compared in at least one of them.
 
     Returns:
-        `sweep`, `name` (of the setting), `how`, `seeds`, `change`, `low`, `high` and `clear`
-        (see `matching.clear`), settings that have a difference alone.
+        `sweep`, `setting` and `name` (in the first sweep), `how`, `seeds`, `change`, `low`, `high`
+        and `clear` (see `matching.clear`), settings that have a difference alone.
     """
     parts = []
     for sweep, table in matched.items():
         if f"{measure}_change" not in table:
             continue
-        part = table[["name", "how", "seeds"]].assign(
+        part = table[["setting", "name", "how", "seeds"]].assign(
             sweep=sweep,
             change=table[f"{measure}_change"],
             low=table[f"{measure}_change_low"],
@@ -43,7 +43,7 @@ def difference_rows(matched: Mapping[str, pd.DataFrame], measure: str) -> pd.Dat
             clear=clear(table, measure),
         )
         parts.append(part[part["change"].notna()])
-    columns = ["sweep", "name", "how", "seeds", "change", "low", "high", "clear"]
+    columns = ["sweep", "setting", "name", "how", "seeds", "change", "low", "high", "clear"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
@@ -82,7 +82,8 @@ def _marks(entry: Entry, rows: pd.DataFrame, places: list[float]) -> go.Scatter:
     return go.Scatter(
         x=rows["change"],
         y=places,
-        name=entry.name,
+        name=theme.literal(entry.name),
+        meta=theme.owned(list(rows["setting"])),
         legendgroup=entry.name,
         mode="markers",
         marker={

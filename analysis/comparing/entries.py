@@ -12,9 +12,6 @@ from analysis.measures import trial_table
 from analysis.settings import anchor, settings_table
 from analysis.units import Unit
 
-SYMBOLS = ("circle", "diamond-open", "square-open", "star-open", "hexagon-open", "circle-open")
-"""Marks of sweeps in their order, so that colour is never all that tells them apart."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -28,6 +25,7 @@ class Entry:
         settings: As `settings.settings_table` returns them.
         color: A role of colours.
         symbol: A mark.
+        dash: A pattern of lines.
     """
 
     name: str
@@ -37,6 +35,7 @@ class Entry:
     settings: pd.DataFrame
     color: str
     symbol: str
+    dash: str
 
 
 def entries(sweeps: Sequence[Sweep], unit: Unit) -> list[Entry]:
@@ -54,8 +53,8 @@ def entries(sweeps: Sequence[Sweep], unit: Unit) -> list[Entry]:
         trials = trial_table(sweep)
         center = anchor(sweep)
         settings = settings_table(sweep, trials, center)
-        symbol = SYMBOLS[index % len(SYMBOLS)]
-        made.append(Entry(name, sweep, trials, center, settings, color, symbol))
+        symbol, dash = (marks[index % len(marks)] for marks in (theme.SYMBOLS, theme.DASHES))
+        made.append(Entry(name, sweep, trials, center, settings, color, symbol, dash))
     return made
 
 

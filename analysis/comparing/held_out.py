@@ -11,6 +11,7 @@ from typing import Any
 from analysis.frames import datasets_by_role
 from analysis.load import Sweep
 from analysis.units import Unit
+from cpt.parsing import ConfigError
 
 Plan = Mapping[str, Any]
 
@@ -83,7 +84,7 @@ def unit_for(sweeps: Sequence[Sweep], asked: Unit | None) -> tuple[Unit, str]:
         asked: The unit that a person asked for; None: nats per token where that can be.
 
     Raises:
-        ValueError: Nats were asked for, and two of the sweeps have different tokenizers.
+        ConfigError: Nats were asked for, and two of the sweeps have different tokenizers.
     """
     first, *others = (sweep.plan for sweep in sweeps)
     foreign = [plan for plan in others if not same_tokenizer(first, plan)]
@@ -93,9 +94,11 @@ def unit_for(sweeps: Sequence[Sweep], asked: Unit | None) -> tuple[Unit, str]:
         return Unit.NATS, "all sweeps have the same tokenizer"
     names = " and ".join(f"{plan['name']} ({plan['tokenizer']})" for plan in (first, foreign[0]))
     if asked is Unit.NATS:
-        raise ValueError(
-            f"--unit nats: {names} have different tokenizers, and nats per token of one say "
-            "nothing beside those of another; ask for --unit bits_per_byte."
+        raise ConfigError(
+            [
+                f"--unit nats: {names} have different tokenizers, and nats per token of one say "
+                "nothing beside those of another; ask for --unit bits_per_byte."
+            ]
         )
     return Unit.BITS_PER_BYTE, (
         f"{names} have different tokenizers, whose nats per token cannot be compared; bits per "

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from analysis import labels
 from analysis.comparing.entries import Entry
 from analysis.deciding.noise import quantile
-from analysis.measures import window_variances
 
 PAIRED, UNPAIRED, ONE_SEED, SAME_RUN = "paired", "unpaired", "one seed", "same run"
 UNKNOWN = "not recorded"
@@ -75,7 +74,8 @@ def matched_settings(one: Entry, other: Entry, measures: Sequence[str]) -> pd.Da
         measures: Those that can be compared, see `held_out.comparable_measures`.
 
     Returns:
-        `name`: of the setting, in the first sweep's words; `baseline`; `how` (see above); `seeds`:
+        `setting` and `setting_other`: as in `trials["setting"]` of the two; `name`: of the
+        setting, in the first sweep's words; `baseline`; `how` (see above); `seeds`:
         pairs, or complete seeds of both as `3 and 2`; for each measure, in the unit of the sweeps,
         `<name>_one` and `<name>_other` (means over the seeds that count), `<name>_change` (second
         minus first), `<name>_change_low`, `<name>_change_high` (95%, each by itself), and what that
@@ -86,13 +86,17 @@ def matched_settings(one: Entry, other: Entry, measures: Sequence[str]) -> pd.Da
     for here, there in _pairs(one, other):
         first = here.iloc[0]
         row = {
+            "setting": first["setting"],
+            "setting_other": there["setting"].iloc[0],
             "name": labels.setting_label(one.sweep, first.to_dict(), one.center),
             "baseline": first["baseline"],
         }
         rows.append(row | _differences(here, there, measures))
     parts = ("one", "other", "change", "change_se", "change_freedom")
     columns = [f"{measure}_{part}" for measure in measures for part in parts]
-    table = pd.DataFrame(rows, columns=["name", "baseline", "how", "seeds", *columns])
+    table = pd.DataFrame(
+        rows, columns=["setting", "setting_other", "name", "baseline", "how", "seeds", *columns]
+    )
     for measure in measures:
         half = half_widths(table, measure)
         table[f"{measure}_change_low"] = table[f"{measure}_change"] - half
@@ -155,9 +159,7 @@ def _pairs(one: Entry, other: Entry) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
 
 def _by_setting(entry: Entry, axes: Sequence[str]) -> list[tuple[Key, pd.DataFrame]]:
     """Each setting's baseline and factors, and its complete trials."""
-    spread = window_variances(entry.sweep)
-    shares = spread.div(spread.pop("evaluations"), axis=0).add_suffix("_window")
-    complete = entry.trials[entry.trials["mean_loss"].notna()].join(shares, on="state")
+    complete = entry.trials[entry.trials["mean_loss"].notna()]
     held = entry.sweep.plan["center"] or {}
     made = []
     for _, trials in complete.groupby("setting", sort=False):

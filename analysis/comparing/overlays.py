@@ -7,27 +7,32 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.comparing.entries import Entry
+from analysis.comparing.highlights import Keys
 from analysis.drawing import lines
 from analysis.drawing.curves import loss_curves, lr_curves, only_center
 
 
-def center_losses(entries: Sequence[Entry]) -> pd.DataFrame:
+def center_losses(entries: Sequence[Entry], keys: Keys) -> pd.DataFrame:
     """Held-out losses of the centres, all their seeds.
 
+    Args:
+        entries: The sweeps.
+        keys: As `highlights.keys_of` returns them.
+
     Returns:
-        As `drawing.curves.loss_curves`, in the unit of the entries; `curve` and `color` are the
-        sweep's, `trial` bears its name, `start` is left out.
+        As `drawing.curves.loss_curves`, in the unit of the entries; `curve`, `color` and `dash`
+        are the sweep's, `trial` bears its name, `setting` is the key, `start` is left out.
     """
     return pd.concat(
-        [_of(entry, loss_curves(entry.sweep, _centers(entry))) for entry in entries],
+        [_of(entry, loss_curves(entry.sweep, _centers(entry)), keys) for entry in entries],
         ignore_index=True,
     )
 
 
-def center_rates(entries: Sequence[Entry]) -> pd.DataFrame:
+def center_rates(entries: Sequence[Entry], keys: Keys) -> pd.DataFrame:
     """Learning rates of the centres, as `drawing.curves.lr_curves` returns them."""
     return pd.concat(
-        [_of(entry, lr_curves(entry.sweep, _centers(entry))) for entry in entries],
+        [_of(entry, lr_curves(entry.sweep, _centers(entry)), keys) for entry in entries],
         ignore_index=True,
     )
 
@@ -54,9 +59,14 @@ def _centers(entry: Entry) -> pd.DataFrame:
     return only_center(entry.sweep, entry.trials, entry.center)
 
 
-def _of(entry: Entry, curves: pd.DataFrame) -> pd.DataFrame:
+def _of(entry: Entry, curves: pd.DataFrame, keys: Keys) -> pd.DataFrame:
     # Trials of two sweeps may bear one name. Their mean start would be no sweep's own.
-    named = [f"{entry.name}: {trial}" for trial in curves["trial"]]
     return curves.assign(
-        trial=named, curve=entry.name, color=entry.color, central=False, start=np.nan
+        trial=[f"{entry.name}: {trial}" for trial in curves["trial"]],
+        setting=[keys[entry.name, str(setting)] for setting in curves["setting"]],
+        curve=entry.name,
+        color=entry.color,
+        dash=entry.dash,
+        central=False,
+        start=np.nan,
     )

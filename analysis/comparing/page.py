@@ -17,6 +17,7 @@ from analysis.comparing.costs import cost_table
 from analysis.comparing.entries import entries
 from analysis.comparing.facts import fact_table
 from analysis.comparing.held_out import comparable_measures, unit_for
+from analysis.comparing.highlights import keys_of, told_keys
 from analysis.comparing.matching import SAME_RUN, matched_settings
 from analysis.comparing.recommendations import recommendation_table
 from analysis.drawing import theme
@@ -26,6 +27,7 @@ from analysis.page.question import question
 from analysis.page.tables import Table
 from analysis.report import progress
 from analysis.units import Unit
+from cpt.parsing import ConfigError
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,19 @@ def comparison_page(
     Args:
         sweeps: Two at least, as they were loaded.
         asked: The unit that a person asked for; None: what can be compared.
-        reload_seconds: The page reloads itself so often; None: it is not going to change.
+        reload_seconds: The page reloads itself so often; 0: it did, and is final; None: it never
+            does.
 
     Raises:
-        ValueError: Nats were asked for, and two of the sweeps have different tokenizers.
+        ConfigError: Nats were asked for, and two of the sweeps have different tokenizers; or the
+            plan of one holds no trial.
     """
+    empty = [sweep.plan["name"] for sweep in sweeps if sweep.trials.empty]
+    if empty:
+        raise ConfigError(
+            f"{name}: its plan holds no trial, so there is nothing to compare; leave it out."
+            for name in empty
+        )
     unit, reason = unit_for(sweeps, asked)
     compared = entries(sweeps, unit)
     first, *others = compared
@@ -59,6 +69,7 @@ def comparison_page(
     }
     matched = {other.name: matched_settings(first, other, measures[other.name]) for other in others}
     recommended = recommendation_table(compared)
+    keys = keys_of(compared, matched)
     facts = fact_table(compared)
     names = [entry.name for entry in compared]
     shown = [
@@ -66,29 +77,28 @@ def comparison_page(
         for name in ("adaptation", "forgetting")
         if any(name in one for one in measures.values())
     ]
-    return (
-        environment()
-        .get_template("comparison.html.j2")
-        .render(
-            names=names,
-            heading=labels.listing(names),
-            standings=[_standing(sweep, name) for sweep, name in zip(sweeps, names, strict=True)],
-            recommended=tables.recommendation_rows(recommended, measures, first.name),
-            caveats=story.caveats(compared, reason),
-            outcomes=story.outcomes(compared, matched),
-            planes=charts.plane_charts(compared, recommended),
-            differences=charts.difference_chart(matched, compared, shown),
-            matched=_matched_tables(matched, measures, first.name),
-            centers=charts.center_chart(compared),
-            costs=tables.cost_rows(cost_table(compared), compared),
-            differing=tables.fact_rows(facts, names, differing=True),
-            common=tables.fact_rows(facts, names, differing=False),
-            unit=unit.words,
-            plotly=get_plotlyjs(),
-            config=theme.CONFIG,
-            reload_seconds=reload_seconds,
-            title=labels.title,
-        )
+    template = environment().get_template("comparison.html.j2")
+    return template.render(
+        names=names,
+        heading=labels.listing(names),
+        standings=[_standing(sweep, name) for sweep, name in zip(sweeps, names, strict=True)],
+        recommended=tables.recommendation_rows(recommended, measures, first.name),
+        caveats=story.caveats(compared, reason),
+        outcomes=story.outcomes(compared, matched),
+        planes=charts.plane_charts(compared, recommended, keys),
+        differences=charts.difference_chart(matched, compared, shown),
+        matched=_matched_tables(matched, measures, first.name),
+        centers=charts.center_chart(compared, keys),
+        costs=tables.cost_rows(cost_table(compared), compared),
+        differing=tables.fact_rows(facts, names, differing=True),
+        common=tables.fact_rows(facts, names, differing=False),
+        unit=unit.words,
+        plotly=get_plotlyjs(),
+        config=theme.CONFIG,
+        palette=theme.PALETTE,
+        told=told_keys(compared, keys),
+        reload_seconds=reload_seconds,
+        title=labels.title,
     )
 
 

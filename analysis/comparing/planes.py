@@ -7,22 +7,30 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.comparing.entries import Entry
+from analysis.comparing.highlights import Keys
 from analysis.drawing import plane, theme
 
 SIZE, SIZE_OF_CENTER, SIZE_OF_BASELINE = 11, 20, 7
 PALE = 0.55
 
 
-def plane_points(entries: Sequence[Entry]) -> pd.DataFrame:
-    """One point a setting of any of the sweeps.
+def plane_points(entries: Sequence[Entry], keys: Keys) -> pd.DataFrame:
+    """One point a setting of any of the sweeps; empty before any has a complete trial.
+
+    Args:
+        entries: The sweeps.
+        keys: As `highlights.keys_of` returns them.
 
     Returns:
-        `sweep` (name of the entry), `setting`, and the columns of `drawing.plane.plane_points`, of
-        which `color` and `symbol` are the sweep's; `efficient` among the settings of its own
-        sweep; `repeated`: an earlier sweep has the same runs, and their mark.
+        `sweep` (name of the entry), `setting`, `key` (see `highlights`), and the columns of
+        `drawing.plane.plane_points`, of which `color` and `symbol` are the sweep's; `efficient`
+        among the settings of its own sweep; `repeated`: an earlier sweep has the same runs, and
+        their mark.
     """
     parts, known = [], set[str]()
     for entry in entries:
+        if entry.settings.empty:
+            continue
         points = plane.plane_points(entry.sweep, entry.settings, entry.center)
         runs = [set(states.split(", ")) for states in entry.settings["states"]]
         points = points.assign(
@@ -31,10 +39,11 @@ def plane_points(entries: Sequence[Entry]) -> pd.DataFrame:
             symbol=entry.symbol,
             hover=f"<b>{theme.literal(entry.name)}</b><br>" + points["hover"],
             repeated=[bool(known & own) for own in runs],
+            key=[keys[entry.name, str(setting)] for setting in points.index],
         )
         known |= set().union(*runs)
         parts.append(points.dropna(subset=["forgetting", "adaptation"]).reset_index())
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def plane_figure(
@@ -86,7 +95,7 @@ def _front(entry: Entry, front: pd.DataFrame) -> go.Scatter:
     return go.Scatter(
         x=front["forgetting"],
         y=front["adaptation"],
-        name=entry.name,
+        name=theme.literal(entry.name),
         legendgroup=entry.name,
         mode="lines",
         line={"color": entry.color, "width": 1.2, "dash": "dash", "shape": "hv"},
@@ -111,7 +120,8 @@ def _marks(entry: Entry, points: pd.DataFrame) -> go.Scatter:
     return go.Scatter(
         x=points["forgetting"],
         y=points["adaptation"],
-        name=entry.name,
+        name=theme.literal(entry.name),
+        meta=theme.owned(list(points["key"])),
         legendgroup=entry.name,
         mode="markers",
         marker={

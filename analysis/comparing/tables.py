@@ -52,7 +52,8 @@ def matched_table(matched: pd.DataFrame, measures: Sequence[str], one: str, othe
     for measure in measures:
         headings += [measure_label(measure), measure_label(measure), "difference"]
         notes += [one, other, "95% interval"]
-    return Table(headings, [False, False, *(True for _ in headings[2:])], rows, notes)
+    numeric = [False, False, *(True for _ in headings[2:])]
+    return Table(headings, numeric, rows, notes, list(matched["setting"]))
 
 
 MOST_RIVALS = 3
@@ -83,8 +84,6 @@ def recommendation_rows(
             value = row[measure]
             order = "" if pd.isna(value) else float(value)
             cells.append(Cell(write(value), order, note=bounds, role="strong"))
-        cells.append(number(labels.amount(row["tokens"]), row["tokens"]))
-        cells.append(number(labels.duration(3600 * row["hours"]), row["hours"]))
         apart = row["sweep"] != first and "forgetting" not in comparable[row["sweep"]]
         if apart:
             cells.append(Cell(labels.MISSING, note="other held-out text"))
@@ -97,12 +96,15 @@ def recommendation_rows(
                     note=row["under_cap"] or "none forgets so little",
                 )
             )
+        tokens, hours = row["tokens"], row["hours"]
+        spent = "" if pd.isna(hours) else f"trained for {labels.duration(3600 * hours)}"
+        order = "" if pd.isna(tokens) else float(tokens)
+        cells.append(Cell(labels.amount(tokens), order, note=spent))
         rows.append(("", cells))
     cap = recommended["cap"].iloc[0]
-    headings = ["sweep", "take", "adaptation", "forgetting", "tokens", "hours"]
-    notes = ["", "", "95% interval", "95% interval", "after pre-training", "of one trial"]
-    headings.append("adaptation under one cap")
-    notes.append("" if pd.isna(cap) else f"forgetting at most {labels.change(cap)}")
+    one_cap = "" if pd.isna(cap) else f"forgetting at most {labels.change(cap)}"
+    headings = ["sweep", "take", "adaptation", "forgetting", "adaptation under one cap", "tokens"]
+    notes = ["", "", "95% interval", "95% interval", one_cap, "of one trial"]
     return Table(headings, [False, False, *(True for _ in headings[2:])], rows, notes)
 
 

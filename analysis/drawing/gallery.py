@@ -11,6 +11,7 @@ from analysis.drawing.compute import compute_chart
 from analysis.drawing.domain_dots import domain_chart
 from analysis.drawing.every_trial import every_trial_losses, every_trial_rates
 from analysis.drawing.parallel import parallel_chart
+from analysis.drawing.predictions import prediction_charts
 from analysis.drawing.throughput import throughput_chart
 from analysis.drawing.two_way import two_way_charts
 from analysis.drawing.whole_path import path_chart
@@ -85,6 +86,7 @@ SECTIONS: dict[str, Section] = {
     "domains": lambda *tables: _one(domain_chart(*tables)),
     "dips": lambda sweep, trials, _, center: slices.dip_charts(sweep, trials, center),
     "rates": _rates,
+    "prediction": prediction_charts,
     "pretraining": lambda sweep, *_: _one(charts.pretraining_chart(sweep)),
     "throughput": lambda *tables: _one(throughput_chart(*tables)),
 }

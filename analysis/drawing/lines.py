@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from analysis import labels
 from analysis.drawing import theme
+from analysis.drawing.ends import end_names, with_end_names
 
 Y_LOSS = "loss, nats per token"
 X_STAGE = "tokens of this stage"
@@ -52,8 +53,12 @@ def loss_figure(
         (curves["stage"] == 0) & (curves["step"] <= SETTLED_SHARE * curves["steps"])
     )
     settled = curves.loc[~entering, "loss"]
+    shown = pd.concat([curves["loss"], pd.Series(start)])
+    span = _span(shown.min(), shown.max())
     if entering.any() and len(settled):
-        drawn.update_yaxes(range=_span(curves["loss"].min(), settled.max()))
+        span = _span(curves["loss"].min(), settled.max())
+        drawn.update_yaxes(range=span)
+    drawn = with_end_names(drawn, end_names(curves, "loss"), span)
     if len(start):
         drawn.add_hline(y=start.mean(), line={"color": theme.MUTED, "dash": "dash", "width": 1.2})
     return _marked(drawn, marks or {})
@@ -74,6 +79,7 @@ def lr_figure(
         curves = curves[curves["step"] <= first_share * curves["steps"]]
     for _, rows in curves.groupby("trial", sort=False):
         drawn.add_trace(_line(rows, "lr", "%{y:.3g}"))
+    drawn = with_end_names(drawn, end_names(curves, "lr"), (0.0, 1.05 * curves["lr"].max()))
     return _marked(drawn, marks or {})
 
 
