@@ -22,7 +22,7 @@ from cpt.records import StatusWord
 
 SHAPING = ("max_lr", "warmup_fraction")
 """The factors that shape a dip."""
-DIP_MEASURES = ("rise", "peak_tokens", "recovered_tokens")
+DIP_MEASURES = ("rise", "peak_tokens", "recovered_tokens", "left")
 
 
 def newest_role(sweep: Sweep) -> str:
@@ -43,7 +43,8 @@ def dip_table(sweep: Sweep, trials: pd.DataFrame, stage: int | None = None) -> p
         nats per token (negative where the loss never rose); `<role>_peak_tokens`: tokens of the
         stage at which that largest loss lies (0 where it never rose); `<role>_recovered_tokens`:
         tokens at the first evaluation, after the loss first rose above its value at step 0, that
-        lies below that value again; 0 where it never rose, NaN where it has not come back.
+        lies below that value again; 0 where it never rose, NaN where it has not come back;
+        `<role>_left`: the last loss minus that at step 0.
     """
     number = len(sweep.plan["stages"]) - 1 if stage is None else stage
     stages = stage_table(sweep)
@@ -83,7 +84,7 @@ def dip_settings(
         `<role>_rise_change` with `_low` and `_high`: its difference to not re-warming, paired by
         seed; `<role>_peak_tokens`, the mean; `<role>_back`: in how many seeds the loss came back
         below its start or never rose above it; `<role>_recovered_tokens`: the mean over seeds,
-        NaN where one of them has not come back.
+        NaN where one of them has not come back; `<role>_left`, the mean.
     """
     joined = dips.merge(trials[trials["status"] == StatusWord.COMPLETE], on="trial")
     axes = [axis for axis in center if labels.factor(axis) in SHAPING]
@@ -104,7 +105,8 @@ def dip_settings(
             row |= _spread(f"{role}_rise", student(rises))
             change = rises - group["seed"].map(still[f"{role}_rise"])
             row |= _spread(f"{role}_rise_change", student(change))
-            row[f"{role}_peak_tokens"] = group[f"{role}_peak_tokens"].mean()
+            for name in ("peak_tokens", "left"):
+                row[f"{role}_{name}"] = group[f"{role}_{name}"].mean()
             row[f"{role}_back"] = group[f"{role}_recovered_tokens"].notna().sum()
             row[f"{role}_recovered_tokens"] = group[f"{role}_recovered_tokens"].mean(skipna=False)
         rows.append(row)
@@ -122,7 +124,7 @@ def _columns(sweep: Sweep, center: Mapping[str, Any]) -> list[str]:
     for role in sweep.roles:
         for name in ("rise", "rise_change"):
             named += [f"{role}_{name}{end}" for end in ("", "_low", "_high")]
-        named += [f"{role}_{name}" for name in ("peak_tokens", "back", "recovered_tokens")]
+        named += [f"{role}_{name}" for name in ("peak_tokens", "back", "recovered_tokens", "left")]
     return named
 
 
@@ -146,6 +148,7 @@ def _bumps(rows: pd.DataFrame) -> pd.DataFrame:
     height = (rows["loss"] - start).where(later)
     above = later & (height > 0)
     table["rise"] = height.groupby(keys).max()
+    table["left"] = height.groupby(keys).last()
     highest = above & (height == height.groupby(keys).transform("max"))
     back = later & (height < 0) & above.groupby(keys).cummax()
     for name, chosen in (("peak_tokens", highest), ("recovered_tokens", back)):

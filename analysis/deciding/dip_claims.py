@@ -1,5 +1,7 @@
 """What the paper found of the dip: re-warming causes one even where the data stays the same."""
 
+import json
+
 from analysis import labels
 from analysis.deciding.evidence import NATS, Evidence
 from analysis.deciding.lacking import UNFINISHED, judged, untestable, without_baseline
@@ -20,12 +22,18 @@ def dip_on_unchanged_data(evidence: Evidence) -> Claim:
     sweep = evidence.sweep
     if not unchanged(evidence):
         old = sweep.dataset("d0")
+        known = sweep.plan["datasets"][old]
+        # Plans written before a data set could have several sources name its path itself.
+        paths = {source["path"] for source in known.get("sources", [known])}
+        path = json.dumps(paths.pop()) if len(paths) == 1 else "..."
+        fields = f"{{path: {path}}}   # and what else {old} has"
         return untestable(
             name,
             sentence,
             f"The stage after pre-training brings other data than {old}, so a dip is that of "
             "re-warming and of the shift together.",
-            f"downstream:\n  dataset: {old}\nbaselines: [no_rewarm]",
+            f"datasets:\n  {old}_again: {fields}\n"
+            f"downstream:\n  dataset: {old}_again\nbaselines: [no_rewarm]",
         )
     dips = dip_table(sweep, evidence.complete, stage=1).set_index("trial")["d0_rise"]
     warmed = around(evidence.complete, "", evidence.center)

@@ -39,7 +39,10 @@ def replay_removes_forgetting(evidence: Evidence) -> Claim:
     name, sentence = "replay", "Replay removes forgetting at little cost."
     levels = _replays(evidence)
     if not levels:
-        return _without(evidence, name, sentence)
+        planned = _planned(evidence)
+        why = "The sweep does not compare replay with none, all else equal."
+        enough = 0 in planned and max(planned) > 0
+        return _without(evidence, name, sentence, why, enough=enough)
     none = levels[0]
     for measure, nothing in (("forgetting", "forgotten"), ("adaptation", "learnt")):
         if evidence.contrasts.contrast(none, measure).value <= 0:
@@ -88,11 +91,16 @@ def small_replay_does_most(evidence: Evidence) -> Claim:
     """The smallest replay reaches most of the reduction of the largest."""
     name, sentence = "small replay", "A small share of replay does most of it."
     levels = _replays(evidence)
-    if not levels:
-        return _without(evidence, name, sentence)
-    small, large = min(value for value in levels if value), max(levels)
-    if small > SMALL or small == large:
-        return _without(evidence, name, sentence)
+    small, large = min(filter(None, levels), default=0), max(levels, default=0)
+    if not 0 < small <= SMALL or small == large:
+        planned = _planned(evidence)
+        least = min(filter(None, planned), default=0)
+        why = (
+            f"The sweep does not compare no replay, replay of at most {SMALL:.0%} and a larger "
+            "share, all else equal."
+        )
+        enough = 0 in planned and 0 < least <= SMALL and least < max(planned)
+        return _without(evidence, name, sentence, why, enough=enough)
     most = combined((1, levels[0]), (-1, levels[large]))
     if evidence.contrasts.contrast(most, "forgetting").value <= 0:
         why = "The largest share of replay removes no forgetting here, so there is no part to take."
@@ -128,7 +136,8 @@ def replay_reaches_union(evidence: Evidence) -> Claim:
         return without_baseline(evidence, name, sentence, "union")
     levels = _around_center(evidence)
     if not levels:
-        return _without(evidence, name, sentence)
+        why = "No trial around the centre replays old data."
+        return _without(evidence, name, sentence, why, enough=any(_planned(evidence)))
     spent = evidence.complete.groupby("setting")["path_tokens"].first()
     shares = {
         value: sum(weight * spent[setting] for setting, weight in weights.items()) / spent[union]
@@ -161,8 +170,8 @@ def replay_reaches_union(evidence: Evidence) -> Claim:
     ]
     groups.sort(key=lambda group: max(effect.value for effect in group))
     verdict, decisive = of_any(groups)
-    first = next(iter(levels))
-    cost = f"with {shares[first]:.0%} of the union's tokens"
+    told = labels.listing(sorted({f"{shares[value]:.0%}" for value in levels}))
+    cost = f"with {told} of the union's tokens"
     matters = f"the {labels.loss(evidence.margin)} that matter"
     why = {
         "supported": f"No loss is above the union's by {matters}, {cost}.",
@@ -200,16 +209,15 @@ def _around_center(evidence: Evidence) -> dict[Any, Weights]:
     return found
 
 
-def _without(evidence: Evidence, name: str, sentence: str) -> Claim:
-    """A claim for want of replay to compare, in the plan or so far."""
-    planned = [value for axis in evidence.axes_of(FACTOR) for value in evidence.planned(axis)]
-    small = [value for value in planned if 0 < value <= SMALL]
-    if 0 in planned and small and max(planned) > min(small):
+def _planned(evidence: Evidence) -> list[Any]:
+    """The shares of replay that the plan compares."""
+    return [value for axis in evidence.axes_of(FACTOR) for value in evidence.planned(axis)]
+
+
+def _without(evidence: Evidence, name: str, sentence: str, why: str, *, enough: bool) -> Claim:
+    """A claim for want of replay to compare: so far, where `enough` is planned, or at all."""
+    if enough:
         return untestable(name, sentence, UNFINISHED)
-    why = (
-        f"The sweep does not compare no replay, replay of at most {SMALL:.0%} and a larger share "
-        "with all else equal."
-    )
     return without_values(evidence, name, sentence, why, FACTOR, PAPERS)
 
 

@@ -1,14 +1,19 @@
 """The paper's findings as the page shows them: verdict, effect with interval, and why."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from analysis import labels
-from analysis.deciding.claims import comparisons
+from analysis.deciding.claims import comparisons, paper_claims
+from analysis.deciding.decision import margin
 from analysis.deciding.evidence import SHARE
 from analysis.deciding.lacking import SEEDS
 from analysis.deciding.verdicts import Claim, Effect, Verdict
+from analysis.load import Sweep
 from analysis.page.tables import Cell, Table, number
 
 CLASSES = {
@@ -63,6 +68,7 @@ class Findings:
         untestable: Those without.
         counts: How many of each verdict, as a sentence.
         comparisons: Intervals looked at in all.
+        margin: The difference that counts as none, in words; empty where nothing adapts.
         seeds: Sweep-file lines that would give intervals where one seed has none; else empty.
         table: Every effect.
     """
@@ -71,12 +77,24 @@ class Findings:
     untestable: list[Finding]
     counts: str
     comparisons: int
+    margin: str
     seeds: str
     table: Table
 
 
-def claims_section(claims: Sequence[Claim]) -> Findings:
-    """The section from `deciding.claims.paper_claims`."""
+def claims_section(
+    sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame, center: Mapping[str, Any]
+) -> Findings:
+    """The section of a sweep; arguments as of `deciding.claims.paper_claims`."""
+    matters = margin(settings)
+    return findings_of(
+        paper_claims(sweep, trials, settings, center),
+        labels.loss(matters) if matters > 0 else "",
+    )
+
+
+def findings_of(claims: Sequence[Claim], matters: str = "") -> Findings:
+    """The section of these claims; `matters` is the margin in words."""
     shown = [_finding(claim) for claim in claims]
     counts = [
         f"{count} {verdict}"
@@ -88,6 +106,7 @@ def claims_section(claims: Sequence[Claim]) -> Findings:
         untestable=[finding for finding in shown if finding.role == "untestable"],
         counts=labels.listing(counts),
         comparisons=comparisons(claims),
+        margin=matters,
         seeds=SEEDS if any(claim.remedy == SEEDS for claim in claims) else "",
         table=_table(claims),
     )

@@ -1,15 +1,42 @@
 """The dip in numbers: a row a setting, before any figure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis import labels
-from analysis.dips import newest_role
+from analysis.dips import dip_settings, dip_table, newest_role
 from analysis.load import Sweep
-from analysis.page.tables import Cell, Table, number
+from analysis.page.tables import Cell, Table, dip_summary, number
 from analysis.settings import agrees
+
+
+@dataclass(frozen=True)
+class DipSection:
+    """What the page says of dips: the centre's in a sentence, a row a setting, a row a trial."""
+
+    sentence: str
+    means: Table
+    every: Table
+
+
+def dip_section(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> DipSection:
+    """The section of a sweep.
+
+    Args:
+        sweep: Has the evaluations.
+        trials: As `measures.trial_table` returns them.
+        center: As `settings.anchor` returns it.
+    """
+    dips = dip_table(sweep, trials)
+    means = dip_settings(sweep, dips, trials, center)
+    return DipSection(
+        sentence=dip_sentence(sweep, means, center),
+        means=dip_means(sweep, means, center),
+        every=dip_summary(sweep, dips, trials, center),
+    )
 
 
 def dip_means(sweep: Sweep, means: pd.DataFrame, center: Mapping[str, Any]) -> Table:
@@ -60,7 +87,8 @@ def _back(row: pd.Series, role: str) -> Cell:
     """When a loss was back below its start: the mean over seeds, or in how many it never was."""
     missing = int(row["seeds"] - row[f"{role}_back"])
     if missing:
-        return Cell("never" if missing == row["seeds"] else f"never in {missing} seeds")
+        told = "never" if missing == row["seeds"] else f"never in {missing} seeds"
+        return Cell(told, note=f"{labels.change(row[f'{role}_left'])} at the end")
     tokens = row[f"{role}_recovered_tokens"]
     return number(labels.amount(tokens) if tokens else "never rose", tokens)
 
@@ -72,16 +100,20 @@ def dip_sentence(sweep: Sweep, means: pd.DataFrame, center: Mapping[str, Any]) -
         central = central[agrees(central[axis], value)]
     if central.empty:
         return ""
-    role, row = newest_role(sweep), central.iloc[0]
-    name = f"{role.upper()} loss"
-    middle = labels.center_name(sweep)
+    row = central.iloc[0]
+    roles = dict.fromkeys([newest_role(sweep), "d0"])
+    return f"In the {labels.center_name(sweep)} {'; '.join(_told(row, role) for role in roles)}."
+
+
+def _told(row: pd.Series, role: str) -> str:
+    """What one loss does, as a part of a sentence; numbers are means over seeds."""
+    name, rise = f"{role.upper()} loss", row[f"{role}_rise"]
+    if pd.isna(rise) or rise <= 0:
+        return f"{name} never rises above where it began"
     against = row[f"{role}_rise_change"]
-    told = f", {labels.change(against)} against not re-warming" if pd.notna(against) else ""
-    if row[f"{role}_rise"] <= 0:
-        return f"In the {middle} {name} never rises above where it began{told}."
+    more = f" ({labels.change(against)} against not re-warming)" if pd.notna(against) else ""
     peak, back = (labels.amount(row[f"{role}_{one}_tokens"]) for one in ("peak", "recovered"))
-    after = f"is back after {back}" if row[f"{role}_back"] == row["seeds"] else "does not come back"
-    return (
-        f"In the {middle} {name} climbs by {labels.loss(row[f'{role}_rise'])} (the mean over seeds"
-        f"{told}), is highest after {peak} tokens and {after}."
-    )
+    end = f"is {labels.change(row[f'{role}_left'])} from there at the end"
+    if row[f"{role}_back"] == row["seeds"]:
+        end = f"is back after {back}"
+    return f"{name} climbs by {labels.loss(rise)}{more}, is highest after {peak} tokens and {end}"

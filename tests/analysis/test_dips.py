@@ -46,6 +46,7 @@ def test_a_setting_has_the_mean_height_place_and_end_of_its_dips(dipped):
     assert (centre["d1_peak_tokens"], centre["d1_recovered_tokens"]) == (100, 300)
     assert (centre["d0_peak_tokens"], centre["d0_back"]) == (1000, 0)
     assert math.isnan(centre["d0_recovered_tokens"])
+    assert (centre["d0_left"], centre["d1_left"]) == pytest.approx((0.5, -1.0))
 
 
 def test_rewarming_is_held_against_not_rewarming_seed_by_seed(dipped):
@@ -77,8 +78,9 @@ def test_the_table_shows_heights_places_and_ends(dipped):
 
 def test_the_centres_dip_is_told_in_a_sentence(dipped):
     assert dip_sentence(*measured(dipped)) == (
-        "In the centre D1 loss climbs by 0.500 (the mean over seeds, +0.600 against not "
-        "re-warming), is highest after 100 tokens and is back after 300."
+        "In the centre D1 loss climbs by 0.500 (+0.600 against not re-warming), is highest after "
+        "100 tokens and is back after 300; D0 loss climbs by 0.500 (+0.300 against not "
+        "re-warming), is highest after 1k tokens and is +0.500 from there at the end."
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from analysis.deciding.lacking import SEEDS, untestable
 from analysis.deciding.verdicts import Claim, Effect, Verdict, of_all, of_any
-from analysis.page.claims import claims_section
+from analysis.page.claims import findings_of
 from analysis.report import write_report
 
 
@@ -66,7 +66,7 @@ def test_a_claim_of_any_stands_with_one_group_that_is_whole():
 
 def test_numbers_are_shown_with_their_intervals():
     share = effect(0.6, 0.9, least=0.5, unit="share")
-    section = claims_section([claim(Verdict.SUPPORTED, [INSIDE, share])])
+    section = findings_of([claim(Verdict.SUPPORTED, [INSIDE, share])])
     (finding,) = section.tested
     assert [(line.value, line.interval) for line in finding.lines] == [
         ("+0.005", "−0.010 to +0.020"),
@@ -78,45 +78,45 @@ def test_numbers_are_shown_with_their_intervals():
 
 
 def test_a_long_list_of_effects_is_cut_and_counted():
-    section = claims_section([claim(Verdict.UNDECIDED, [OVER] * 5)])
+    section = findings_of([claim(Verdict.UNDECIDED, [OVER] * 5)])
     assert (len(section.tested[0].lines), section.tested[0].more) == (3, 2)
 
 
 def test_without_seeds_one_number_is_shown_and_seeds_are_asked_for():
     alone = effect(math.nan, math.nan, seeds=1)
-    section = claims_section([claim(Verdict.UNDECIDED, [alone] * 3, SEEDS)])
+    section = findings_of([claim(Verdict.UNDECIDED, [alone] * 3, SEEDS)])
     assert [line.interval for line in section.tested[0].lines] == ["no interval"]
     assert section.seeds == "axes:\n  seed: [0, 1, 2]"
 
 
 def test_an_unbounded_share_says_so():
     open_ended = effect(-math.inf, math.inf, least=0.5, unit="share")
-    section = claims_section([claim(Verdict.UNDECIDED, [open_ended])])
+    section = findings_of([claim(Verdict.UNDECIDED, [open_ended])])
     assert section.tested[0].lines[0].interval.startswith("not bounded")
 
 
 def test_untestable_claims_stand_apart_with_what_would_test_them():
-    section = claims_section([untestable("x", "X holds.", "No Y.", "axes:\n  y: [1, 2]")])
+    section = findings_of([untestable("x", "X holds.", "No Y.", "axes:\n  y: [1, 2]")])
     assert section.tested == []
     assert section.untestable[0].remedy == "axes:\n  y: [1, 2]"
     assert section.counts == "1 not testable here"
 
 
 def test_the_page_names_the_paper_and_every_verdict(quickstart):
-    page = write_report(quickstart(seeds=(0, 1, 2), steps=100)).read_text(encoding="utf-8")
+    page = write_report(quickstart(steps=100)).read_text(encoding="utf-8")
     start = page.index('<section id="paper">')
     section = page[start : page.index("</section>", start)]
     assert "arXiv 2403.08763" in section
     assert 'href="#paper"' in page
     assert section.count('class="verdict"') == 9
     assert "Re-warming the learning rate is needed to adapt." in section
-    assert "dataset: prose\nbaselines: [no_rewarm]" in section
+    assert "dataset: prose_again\nbaselines: [no_rewarm]" in section
     assert '<table class="sortable">' in page[page.index('<section id="dip">') :]
 
 
 @pytest.mark.browser
 def test_verdicts_have_shapes_and_fit_a_narrow_window(quickstart, browser):
-    report = write_report(quickstart(seeds=(0, 1, 2), steps=100))
+    report = write_report(quickstart(seeds=(0, 1), steps=100))
     page = browser.new_page(viewport={"width": 700, "height": 900})
     page.goto(report.as_uri())
     verdicts = page.locator("#paper .verdict:visible")
@@ -124,7 +124,7 @@ def test_verdicts_have_shapes_and_fit_a_narrow_window(quickstart, browser):
         verdicts.nth(index).inner_text().strip(): verdicts.nth(index).locator("svg").inner_html()
         for index in range(verdicts.count())
     }
-    assert len(shapes) > 1
+    assert shapes.keys() >= {"supported", "contradicted"}
     assert len(set(shapes.values())) == len(shapes)
     page.locator("#paper summary", has_text="not testable here").click()
     page.locator("#paper pre", has_text="no_rewarm").wait_for(state="visible")

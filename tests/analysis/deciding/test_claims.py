@@ -385,7 +385,10 @@ def test_on_unchanged_data_the_dip_is_that_of_rewarming(rates, early, waver, ver
 def test_on_new_data_no_dip_is_of_rewarming_alone(rates):
     claim = rates.add(0.3, 1.0).add(0.3, 0.7, baseline="no_rewarm").claims()["dip"]
     assert claim.verdict == Verdict.NOT_TESTABLE
-    assert claim.remedy == "downstream:\n  dataset: prose\nbaselines: [no_rewarm]"
+    assert claim.remedy == (
+        'datasets:\n  prose_again: {path: "local:python-prose"}   # and what else prose has\n'
+        "downstream:\n  dataset: prose_again\nbaselines: [no_rewarm]"
+    )
 
 
 @pytest.fixture
@@ -447,3 +450,19 @@ def test_the_table_has_a_row_for_each_effect_and_each_untestable_claim(warmups):
 def test_an_empty_sweep_tests_nothing(rates):
     rates.add(0.3, 1.0, status="running")
     assert {claim.verdict for claim in rates.claims().values()} == {Verdict.NOT_TESTABLE}
+
+
+@pytest.mark.parametrize("name", ["replay", "small replay"])
+def test_shares_of_replay_that_are_not_complete_are_waited_for(replays, name):
+    replays.add(0.4, 1.0, replay_fraction=0).add(0.2, 1.0, status="running")
+    claim = replays.add(0.1, 1.0, replay_fraction=0.5, status="running").claims()[name]
+    assert (claim.verdict, claim.why) == (Verdict.NOT_TESTABLE, UNFINISHED)
+
+
+@pytest.mark.parametrize("name", ["replay", "union"])
+def test_without_replay_none_of_it_is_tested(around, name):
+    sweep = around("replay_fraction", [0], 0)
+    sweep.add(0.4, 1.0).add(0.3, 0.9, baseline="union", replay_fraction=None)
+    claim = sweep.claims()[name]
+    assert claim.verdict == Verdict.NOT_TESTABLE
+    assert claim.remedy == "axes:\n  replay_fraction: [0, 0.01, 0.05, 0.25, 0.5]"
