@@ -1,7 +1,7 @@
 """What else a sweep found, beside the recommendation: from its tables and never beyond them.
 
-Who adapts most, who forgets least, what replay bought, who is beaten by nobody, and what training
-from random weights reached.
+Who adapts most, who forgets least, who is beaten by nobody, and what training from random weights
+reached. What the axes do is told by the paper's findings (`analysis.deciding.claims`).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from analysis import labels
 from analysis.deciding.decision import KEPT
 from analysis.load import Sweep
 from analysis.page.stopping import stopped_sentence
-from analysis.settings import around
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,6 @@ def findings(
             ),
         ]
     found = _extremes(sweep, continued)
-    for axis in center:
-        if labels.factor(axis) == "replay_fraction":
-            found += _replay(sweep, trials, center, axis)
     found.append(_efficient(continued))
     found += [_from_scratch(sweep, row, continued) for _, row in scratch.iterrows()]
     return found + stopped
@@ -110,36 +106,6 @@ def _fall(sweep: Sweep, most: pd.Series) -> str:
         return f"{new[0].upper()} loss falls by {gained} to {reached}"
     sets = labels.listing([role.upper() for role in new])
     return f"The losses on {sets} fall by {gained} on average, to {reached}"
-
-
-def _replay(
-    sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any], axis: str
-) -> list[Finding]:
-    """What replay bought around the centre, against none at all."""
-    complete = trials[trials["mean_loss"].notna()]
-    slice_ = around(complete, axis, center)
-    means = slice_.groupby(slice_[axis].astype(float))[["forgetting", "adaptation"]].mean()
-    if 0.0 not in means.index or len(means) < 2:
-        return []
-    none = means.loc[[0.0]].iloc[0]
-    some = means.drop(index=0.0)
-    forgetting, adaptation = (
-        labels.listing(
-            [
-                f"{write(value)} ({labels.value_label('replay_fraction', fraction)})"
-                for fraction, value in some[name].items()
-            ]
-        )
-        for name, write in (("forgetting", labels.change), ("adaptation", labels.loss))
-    )
-    return [
-        Finding(
-            f"What {labels.axis_label(axis)} buys",
-            f"Forgetting goes from {labels.change(none['forgetting'])} without replay to "
-            f"{forgetting}; adaptation from {labels.loss(none['adaptation'])} to {adaptation}. "
-            f"All else as in the {labels.center_name(sweep)}.",
-        )
-    ]
 
 
 def _efficient(continued: pd.DataFrame) -> Finding:

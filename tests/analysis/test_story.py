@@ -88,14 +88,6 @@ def test_the_mean_loss_is_exposed_where_it_rewards_not_adapting(three):
     assert "gains 85% of the largest adaptation" in found.caution
 
 
-def test_replay_is_held_against_none(three):
-    findings, _ = told(three.write())
-    assert findings["What replay buys"].text.startswith(
-        "Forgetting goes from +0.900 without replay to +0.400 (5%) and +0.100 (50%); "
-        "adaptation from 1.000 to 0.980 (5%) and 0.900 (50%)."
-    )
-
-
 def test_one_seed_cannot_tell_anything_apart(three):
     _, found = told(three.write())
     card = shown(found)

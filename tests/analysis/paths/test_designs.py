@@ -3,10 +3,10 @@
 import pytest
 
 from analysis import labels
+from analysis.deciding.claims import paper_claims
 from analysis.drawing import curves, endpoints, pretraining, scatter, slices
 from analysis.load import load_sweep
 from analysis.measures import trial_table
-from analysis.page import story
 from analysis.page.question import question
 from analysis.page.tables import states_table
 from analysis.report import write_report
@@ -153,9 +153,11 @@ def test_what_replay_in_one_stage_buys_is_said_of_that_stage(two_sets):
         two_sets.trial(f"t{index}", ["up", f"s{index}"], center=not index, **factors)
     axis = {"code.replay_fraction": [0, 0.5]}
     sweep, trials, center = measure(two_sets.write(axis, {"code.replay_fraction": 0}))
-    found = story.findings(sweep, trials, settings_table(sweep, trials, center), center)
-    (told,) = [one.text for one in found if one.title == "What replay on code buys"]
-    assert told.startswith("Forgetting goes from +0.500 without replay to +0.250 (50%)")
+    found = paper_claims(sweep, trials, settings_table(sweep, trials, center), center)
+    (replay,) = [claim for claim in found if claim.name == "replay"]
+    forgetting, adaptation = replay.effects
+    assert (forgetting.value, adaptation.value) == (pytest.approx(0.5), pytest.approx(0))
+    assert forgetting.text == "share of the forgetting that 50% replay removes"
 
 
 def test_a_list_of_names_with_commas_is_parted_by_semicolons():
