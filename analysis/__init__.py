@@ -5,11 +5,11 @@
     sweep = analysis.load("results/sweeps/quickstart")
     trials = analysis.measures.trial_table(sweep)
 
-`load` reads a sweep's folder; `measures` says what its trials reached; `figures` draws what the
-report draws. This is the one package whose `__init__` is not empty: these names are what a notebook
-is promised, whatever moves below them (docs/report.md has columns and units). All but `load` are
-imported when they are first used; `load` must be here at once, since importing the module of its
-name would otherwise take its place.
+`load` reads a sweep's folder; `measures` says what its trials reached; `laws` fits the law of
+continual pre-training and predicts; `figures` draws what the report draws. This is the one package
+whose `__init__` is not empty: these names are what a notebook is promised, whatever moves below
+them (docs/report.md has columns and units). All but `load` are imported when they are first used;
+`load` must be here at once, since importing the module of its name would otherwise take its place.
 """
 
 import importlib
@@ -22,9 +22,10 @@ from analysis.units import Unit
 
 if TYPE_CHECKING:
     from analysis import figures as figures
+    from analysis import laws as laws
     from analysis import measures as measures
 
-_LATER = ("figures", "measures")
+_LATER = ("figures", "laws", "measures")
 
 
 def load(path: str | Path) -> Sweep:
@@ -49,4 +50,4 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module 'analysis' has no attribute {name!r}")
 
 
-__all__ = ["Sweep", "Unit", "figures", "load", "measures"]
+__all__ = ["Sweep", "Unit", "figures", "laws", "load", "measures"]

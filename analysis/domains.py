@@ -8,6 +8,7 @@ with the windows of `analysis.measures`. Baselines from random weights have no s
 and are left out.
 """
 
+import numpy as np
 import pandas as pd
 
 from analysis.load import Sweep
@@ -43,7 +44,7 @@ def domain_changes(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
             suffixes=("", "_begun"),
         )
     )
-    sign = paired["role"].map(lambda role: 1.0 if role == "d0" else -1.0).astype(float)
+    sign = np.where(paired["role"] == "d0", 1.0, -1.0)
     paired["change"] = sign * (paired["final"] - paired["start"])
     groups = paired.groupby(["setting", "role", "domain"], sort=False)["change"]
     table = groups.agg(["mean", "size"]).reset_index()

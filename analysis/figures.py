@@ -119,13 +119,22 @@ def write_figures(
 
 
 def _write(paths: list[Path], figures: list[go.Figure]) -> None:
-    plotly.io.write_images(
-        fig=figures,
-        file=paths,
-        width=WIDTH,
-        height=[figure.layout.height for figure in figures],
-        scale=[SHARPNESS if path.suffix == ".png" else 1 for path in paths],
-    )
+    """Writes the figures; plotly reports a missing browser in a page of advice."""
+    try:
+        plotly.io.write_images(
+            fig=figures,
+            file=paths,
+            width=WIDTH,
+            height=[figure.layout.height for figure in figures],
+            scale=[SHARPNESS if path.suffix == ".png" else 1 for path in paths],
+        )
+    except RuntimeError as error:
+        if "plotly_get_chrome" not in str(error):
+            raise
+        raise NoBrowserError(
+            "figures as files are drawn in a Chromium or Chrome, and none was found: install one, "
+            "name it in BROWSER_PATH, or let `plotly_get_chrome` download it"
+        ) from error
 
 
 def _named(part: str, charts: list[Chart]) -> Iterator[tuple[str, Chart, go.Figure]]:

@@ -7,7 +7,7 @@
 Sweeps are read once for all of it. Nothing is written before all of them could be read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.asked import Asked
@@ -15,7 +15,9 @@ from analysis.comparing.entries import unique_names
 from analysis.comparing.page import comparison_page
 from analysis.figures import write_figures
 from analysis.load import Sweep, load_sweep
+from analysis.measures import trial_table
 from analysis.report import write_page
+from analysis.tables_on_disk import write_tables
 from cpt.records import SweepDir, folder_name, write_text
 
 COMPARISON = "comparison.html"
@@ -41,9 +43,12 @@ def write(sweep_dirs: Sequence[Path], asked: Asked, reload_seconds: float | None
     """
     sweeps = [load_sweep(sweep_dir) for sweep_dir in sweep_dirs]
     page = page_of(sweep_dirs, asked)
-    for name, sweep in _named(sweeps):
-        if asked.figures is not None:
-            write_figures(sweep, asked.figures / name, asked.formats)
+    if asked.figures is not None:
+        for folder, sweep in zip(_folders(asked.figures, sweeps), sweeps, strict=True):
+            write_figures(sweep, folder, asked.formats)
+    if asked.tables is not None:
+        for folder, sweep in zip(_folders(asked.tables, sweeps), sweeps, strict=True):
+            write_tables(sweep, trial_table(sweep), folder)
     if len(sweeps) == 1:
         write_page(sweeps[0], sweep_dirs[0], page, reload_seconds=reload_seconds)
     else:
@@ -59,10 +64,9 @@ def page_of(sweep_dirs: Sequence[Path], asked: Asked) -> Path:
     return first.report if len(sweep_dirs) == 1 else first.path / COMPARISON
 
 
-def _named(sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Sweep]]:
-    """The folder that each sweep's figures and tables have, one's own where there are several."""
+def _folders(folder: Path, sweeps: Sequence[Sweep]) -> list[Path]:
+    """Where what is written of each sweep goes: one of its own where there are several."""
     if len(sweeps) == 1:
-        yield "", sweeps[0]
-        return
+        return [folder]
     names = unique_names([str(sweep.plan["name"]) for sweep in sweeps])
-    yield from zip(map(folder_name, names), sweeps, strict=True)
+    return [folder / folder_name(name) for name in names]

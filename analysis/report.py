@@ -14,14 +14,18 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from analysis import labels
-from analysis.dips import dip_table, newest_role
+from analysis.deciding.claims import paper_claims
+from analysis.deciding.decision import margin
+from analysis.dips import dip_settings, dip_table, newest_role
 from analysis.drawing import gallery, slices, theme
 from analysis.drawing.plane import new_losses
 from analysis.load import Sweep, load_sweep
 from analysis.measures import csv_table, trial_table
 from analysis.page import story, tables
 from analysis.page.answer import answer
+from analysis.page.claims import claims_section
 from analysis.page.data_tables import datasets_table, reading_table
+from analysis.page.dip_summary import dip_means, dip_sentence
 from analysis.page.environment import environment
 from analysis.page.heat import heat_tables, matrix_of_trials
 from analysis.page.prediction import prediction_section
@@ -80,6 +84,9 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
     center = anchor(sweep)
     settings = settings_table(sweep, trials, center)
     matrices = heat_tables(sweep, trials, center) if sweep.several_stages else []
+    matters = margin(settings)
+    dips = dip_table(sweep, trials)
+    dipped = dip_settings(sweep, dips, trials, center)
     shown = gallery.Measured(sweep, trials, settings, center)
     # Those of the prediction come with its section, which fits only once.
     drawn = [name for name in gallery.SECTIONS if name != "prediction"]
@@ -108,7 +115,11 @@ def render(sweep: Sweep, trials: pd.DataFrame, reload_seconds: float | None = No
             unannealed=any(note for matrix in matrices for _, note, _ in matrix.rows),
             matrix_table=matrix_of_trials(sweep) if sweep.several_stages else None,
             sliced=bool(slices.slices(sweep, trials, center)),
-            dip_table=tables.dip_summary(sweep, dip_table(sweep, trials), trials, center),
+            paper=claims_section(paper_claims(sweep, trials, settings, center)),
+            matters=labels.loss(matters) if matters > 0 else "",
+            dip_means=dip_means(sweep, dipped, center),
+            dip_sentence=dip_sentence(sweep, dipped, center),
+            dip_table=tables.dip_summary(sweep, dips, trials, center),
             checkpoint=upstream.get("checkpoint"),
             stand_in=sweep.dataset("d0") if upstream.get("stand_in") else "",
             additive=sweep.additive_replay,

@@ -33,9 +33,9 @@ def plane_charts(entries: Sequence[Entry], recommended: pd.DataFrame, keys: Keys
         caption = (
             "Each mark is one setting of one sweep. Up is more adaptation, left is less "
             "forgetting. Dashed: what nothing in the same sweep beats. Named: what each sweep "
-            f"takes. Large: the {_middle(group)}; small and pale: baselines. Lines at the marks: "
-            "95% intervals over seeds. Both measures are differences to the sweep's own "
-            "pre-trained model."
+            f"takes. Large: the {_middle(group)}; small and pale: baselines. Lines, at these and "
+            "what is not beaten: 95% intervals over seeds. Both measures are differences to the "
+            "sweep's own pre-trained model."
         )
         if points["repeated"].any():
             caption += " What two sweeps share is drawn once, as the first one's."

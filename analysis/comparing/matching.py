@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from analysis import labels
 from analysis.comparing.entries import Entry
 from analysis.deciding.noise import quantile
-from analysis.measures import window_variances
 
 PAIRED, UNPAIRED, ONE_SEED, SAME_RUN = "paired", "unpaired", "one seed", "same run"
 UNKNOWN = "not recorded"
@@ -160,9 +159,7 @@ def _pairs(one: Entry, other: Entry) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
 
 def _by_setting(entry: Entry, axes: Sequence[str]) -> list[tuple[Key, pd.DataFrame]]:
     """Each setting's baseline and factors, and its complete trials."""
-    spread = window_variances(entry.sweep)
-    shares = spread.div(spread.pop("evaluations"), axis=0).add_suffix("_window")
-    complete = entry.trials[entry.trials["mean_loss"].notna()].join(shares, on="state")
+    complete = entry.trials[entry.trials["mean_loss"].notna()]
     held = entry.sweep.plan["center"] or {}
     made = []
     for _, trials in complete.groupby("setting", sort=False):

@@ -29,6 +29,8 @@ from analysis.report import progress
 from analysis.units import Unit
 from cpt.parsing import ConfigError
 
+DECIDING = ("adaptation", "forgetting")
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -72,11 +74,7 @@ def comparison_page(
     keys = keys_of(compared, matched)
     facts = fact_table(compared)
     names = [entry.name for entry in compared]
-    shown = [
-        name
-        for name in ("adaptation", "forgetting")
-        if any(name in one for one in measures.values())
-    ]
+    shown = [one for one in DECIDING if any(one in names for names in measures.values())]
     template = environment().get_template("comparison.html.j2")
     return template.render(
         names=names,
@@ -109,19 +107,22 @@ def _standing(sweep: Sweep, name: str) -> Standing:
 
 def _matched_tables(
     matched: dict[str, pd.DataFrame], measures: dict[str, list[str]], first: str
-) -> list[tuple[str, Table, Table]]:
-    """For each other sweep: its name, the two measures that decide, and the losses."""
+) -> list[tuple[str, list[tuple[str, Table]]]]:
+    """For each other sweep its name and tables with their names: the deciding measures, the losses.
+
+    Left out is what would hold nothing: no measure that can be compared, no run of their own.
+    """
     made = []
     for name, table in matched.items():
-        if (table["how"] == SAME_RUN).all():  # nothing to hold against each other
+        if (table["how"] == SAME_RUN).all():
             continue
-        deciding = [one for one in ("adaptation", "forgetting") if one in measures[name]]
+        deciding = [one for one in DECIDING if one in measures[name]]
         losses = [one for one in measures[name] if one not in deciding]
-        made.append(
-            (
-                name,
-                tables.matched_table(table, deciding, first, name),
-                tables.matched_table(table, losses, first, name),
-            )
-        )
+        parts = [
+            (title, tables.matched_table(table, chosen, first, name))
+            for title, chosen in (("Settings", deciding), ("Final losses", losses))
+            if chosen
+        ]
+        if parts:
+            made.append((name, parts))
     return made

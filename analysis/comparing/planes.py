@@ -107,10 +107,12 @@ def _marks(entry: Entry, points: pd.DataFrame) -> go.Scatter:
     central = points["name"] == plane.CENTER
     baseline = points["baseline"] != ""
     size = pd.Series(SIZE, index=points.index).mask(central, SIZE_OF_CENTER)
+    # Of all settings they would cover one another.
+    barred = points["efficient"] | central
     errors = {
         axis: {
             "type": "data",
-            "array": (points[f"{name}_high"] - points[name]).fillna(0),
+            "array": (points[f"{name}_high"] - points[name]).where(barred).fillna(0),
             "color": entry.color,
             "thickness": 0.8,
             "width": 0,

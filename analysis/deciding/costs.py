@@ -48,9 +48,12 @@ def cost_table(sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame) -> pd
         NaN where the plan has no price or no rate; `union_tokens`, `union_hours`, `union_money`
         and `union_trained`, those of the union run with the same budgets (see `Union`).
     """
-    seconds = sweep.train.groupby("state")["elapsed_seconds"].max()
+    seconds = sweep.train.groupby("state")["elapsed_seconds"].max().to_dict()
     complete = trials[trials["setting"].isin(settings.index) & trials["mean_loss"].notna()]
-    spent = [seconds.reindex(sweep.downstream(row)).sum(skipna=False) for row in _rows(complete)]
+    spent = [
+        sum(seconds.get(state, float("nan")) for state in sweep.downstream(row))
+        for row in _rows(complete)
+    ]
     hours = pd.Series(spent, index=complete.index, dtype=float).groupby(complete["setting"]).mean()
     table = settings[["path_tokens"]].rename(columns={"path_tokens": "tokens"}).astype(float)
     table["hours"] = hours / 3600

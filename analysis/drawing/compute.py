@@ -114,7 +114,7 @@ def compute_chart(
         **{measure: (name.lower(), labels.loss) for measure, name in measures.items()},
     }
     told = alternative(points, "settings", "name", words)
-    return Chart("Compute against loss", caption, keys, panels, told)
+    return Chart("", caption, keys, panels, told)
 
 
 def compute_figure(points: pd.DataFrame, price: str, measure: str) -> go.Figure:

@@ -59,7 +59,10 @@ def against_baselines(
         for name, status in zip(baselines["baseline"], baselines["status"], strict=True)
     ]
     baselines["color"] = baselines["baseline"].map(colors)
-    baselines["dash"] = baselines["baseline"].map(theme.value_dashes(names))
+    # The centre's is the solid one.
+    baselines["dash"] = baselines["baseline"].map(
+        dict(zip(names, theme.broken(len(names)), strict=True))
+    )
     baselines["central"] = False
     return pd.concat([only_center(sweep, trials, center), baselines])
 

@@ -71,16 +71,11 @@ def drawn_note(chosen: pd.DataFrame, shown: pd.DataFrame) -> str:
     )
 
 
-def every_trial_charts(
-    sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame
-) -> tuple[list[Chart], list[Chart]]:
-    """Losses and learning rates of all trials, for a sweep without any axis to follow."""
-    every = every_trial(trials, settings)
-    chosen = drawn(every)
-    note = f"{drawn_note(every, chosen)}{stopped_note(chosen)}"
-    losses, rates = loss_curves(sweep, chosen), lr_curves(sweep, chosen)
-    place: dict[str, Any] = {"x_title": x_title(sweep), "marks": beginnings(sweep, chosen)}
-    keys = keys_of(chosen)
+def every_trial_losses(sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame) -> list[Chart]:
+    """Losses of all trials, for a sweep without any axis to follow."""
+    chosen, note = _drawn(trials, settings)
+    losses = loss_curves(sweep, chosen)
+    place = _place(sweep, chosen)
     panels = [
         panel(
             f"{role.upper()} loss, {sweep.dataset(role)}",
@@ -93,10 +88,26 @@ def every_trial_charts(
         "One curve for each trial; the dashed line is the loss before the first update, dotted "
         f"curves are not complete.{note}"
     )
-    rate = [panel("", lines.lr_figure(rates, **place))] if len(rates) else []
-    return (
-        [Chart("Every trial", caption, keys, panels, losses_told(losses, sweep.roles))]
-        if panels
-        else [],
-        [Chart("Every setting", note.strip(), keys, rate, rates_told(rates))] if rate else [],
-    )
+    told = losses_told(losses, sweep.roles)
+    return [Chart("Every trial", caption, keys_of(chosen), panels, told)] if panels else []
+
+
+def every_trial_rates(sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame) -> list[Chart]:
+    """Learning rates of all settings, for a sweep without any axis to follow."""
+    chosen, note = _drawn(trials, settings)
+    rates = lr_curves(sweep, chosen)
+    if rates.empty:
+        return []
+    panels = [panel("", lines.lr_figure(rates, **_place(sweep, chosen)))]
+    return [Chart("Every setting", note.strip(), keys_of(chosen), panels, rates_told(rates))]
+
+
+def _drawn(trials: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The trials that are drawn, and what a caption says of them."""
+    every = every_trial(trials, settings)
+    chosen = drawn(every)
+    return chosen, f"{drawn_note(every, chosen)}{stopped_note(chosen)}"
+
+
+def _place(sweep: Sweep, chosen: pd.DataFrame) -> dict[str, Any]:
+    return {"x_title": x_title(sweep), "marks": beginnings(sweep, chosen)}

@@ -9,7 +9,7 @@ from analysis.drawing import charts, scatter, slices
 from analysis.drawing.chart import Chart
 from analysis.drawing.compute import compute_chart
 from analysis.drawing.domain_dots import domain_chart
-from analysis.drawing.every_trial import every_trial_charts
+from analysis.drawing.every_trial import every_trial_losses, every_trial_rates
 from analysis.drawing.parallel import parallel_chart
 from analysis.drawing.predictions import prediction_charts
 from analysis.drawing.throughput import throughput_chart
@@ -61,7 +61,7 @@ def _axes(
 ) -> list[Chart]:
     every: list[Chart] = []
     if _no_slices(sweep, trials, center):
-        every, _ = every_trial_charts(sweep, trials, settings)
+        every = every_trial_losses(sweep, trials, settings)
     return every + slices.axis_charts(sweep, trials, center)
 
 
@@ -69,7 +69,7 @@ def _rates(
     sweep: Sweep, trials: pd.DataFrame, settings: pd.DataFrame, center: Mapping[str, Any]
 ) -> list[Chart]:
     if _no_slices(sweep, trials, center):
-        return every_trial_charts(sweep, trials, settings)[1]
+        return every_trial_rates(sweep, trials, settings)
     return slices.rate_charts(sweep, trials, center)
 
 

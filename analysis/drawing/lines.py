@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from analysis import labels
 from analysis.drawing import theme
+from analysis.drawing.ends import end_names, with_end_names
 
 Y_LOSS = "loss, nats per token"
 X_STAGE = "tokens of this stage"
@@ -52,8 +53,12 @@ def loss_figure(
         (curves["stage"] == 0) & (curves["step"] <= SETTLED_SHARE * curves["steps"])
     )
     settled = curves.loc[~entering, "loss"]
+    shown = pd.concat([curves["loss"], pd.Series(start)])
+    span = _span(shown.min(), shown.max())
     if entering.any() and len(settled):
-        drawn.update_yaxes(range=_span(curves["loss"].min(), settled.max()))
+        span = _span(curves["loss"].min(), settled.max())
+        drawn.update_yaxes(range=span)
+    drawn = with_end_names(drawn, end_names(curves, "loss"), span)
     if len(start):
         drawn.add_hline(y=start.mean(), line={"color": theme.MUTED, "dash": "dash", "width": 1.2})
     return _marked(drawn, marks or {})
@@ -74,6 +79,7 @@ def lr_figure(
         curves = curves[curves["step"] <= first_share * curves["steps"]]
     for _, rows in curves.groupby("trial", sort=False):
         drawn.add_trace(_line(rows, "lr", "%{y:.3g}"))
+    drawn = with_end_names(drawn, end_names(curves, "lr"), (0.0, 1.05 * curves["lr"].max()))
     return _marked(drawn, marks or {})
 
 
@@ -110,12 +116,11 @@ def _line(rows: pd.DataFrame, values: str, number: str) -> go.Scatter:
     unfinished = first["status"] not in ("complete", "stopped")
     told = f"{first['curve']}, {first['status']}" if unfinished else first["curve"]
     # A point without a value at the head of a stage breaks the line there.
-    heads = rows["stage"] != rows["stage"].shift(fill_value=first["stage"])
-    breaks = rows[heads].assign(**{values: np.nan})
-    whole = pd.concat([breaks, rows]).sort_index(kind="stable")
+    tokens, numbers = rows["tokens"].to_numpy(), rows[values].to_numpy()
+    heads = np.flatnonzero(np.diff(rows["stage"].to_numpy())) + 1
     return go.Scatter(
-        x=whole["tokens"],
-        y=whole[values],
+        x=np.insert(tokens, heads, tokens[heads]),
+        y=np.insert(numbers, heads, np.nan),
         name=theme.literal(told),
         legendgroup=first["curve"],
         meta=theme.owned([first["setting"]]),

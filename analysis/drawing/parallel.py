@@ -160,7 +160,7 @@ def parallel_figure(lines: pd.DataFrame, ticks: pd.DataFrame) -> go.Figure:
         tickvals=list(names["axis"]),
         ticktext=[theme.literal(name) for name in names["name"]],
         gridcolor=theme.PALE,
-        range=(-0.15, places - 0.85),
+        range=(-0.35, places - 0.65),
         side="top",
         tickfont={"size": 12, "color": theme.INK},
     )

@@ -50,7 +50,7 @@ HEAT_LOW = "var(--heat-low)"
 HEAT_HIGH = "var(--heat-high)"
 NUM_SEQUENTIAL = 9
 NUM_CATEGORICAL = 6
-DASHES = ("solid", "9px,3px", "5px,2px,1px,2px", "3px,2px", "12px,3px,3px,3px")
+DASHES = ("solid", "9px,3px", "6px,2px,1px,2px", "4px,4px", "12px,2px,2px,2px,2px,2px")
 """Patterns for curves that words tell apart; dots are kept for curves that are not complete."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "triangle-down")
 """Marks of families of points; open ones are kept for baselines."""
@@ -88,6 +88,11 @@ def value_dashes(values: Sequence[Any]) -> dict[Any, str]:
     if is_numeric(values):
         return dict.fromkeys(values, DASHES[0])
     return {value: DASHES[index % len(DASHES)] for index, value in enumerate(values)}
+
+
+def broken(count: int) -> list[str]:
+    """Patterns beside a solid line; from the fifth on they come round again."""
+    return [DASHES[1 + index % (len(DASHES) - 1)] for index in range(count)]
 
 
 def is_numeric(values: Sequence[Any]) -> bool:

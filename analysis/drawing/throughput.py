@@ -35,7 +35,8 @@ def speeds(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
     """
     first = sweep.train["state"].map(sweep.states["first_step"])
     # The first update of an attempt pays for what is compiled and read; the median does not mind.
-    groups = sweep.train[sweep.train["step"] > first].groupby("state")["tokens_per_second"]
+    own = sweep.train[sweep.train["step"] > first]
+    groups = own["tokens_per_second"].astype(float).groupby(own["state"])
     table = sweep.states[["label", "stage", "status"]].reset_index()
     table["place"] = range(1, len(table) + 1)
     ends = stage_table(sweep).query("stage > 0").merge(trials[["trial", "setting"]], on="trial")

@@ -25,6 +25,10 @@ ABSENT = "not in this sweep"
 FIRST = ("max_lr", "replay_fraction", "warmup_fraction", "token_budget", "schedule")
 """The factors that are paired first."""
 MOST_PAIRS = 3
+ROOMY = 7
+"""Up to so many columns the numbers are written large."""
+MOST_VALUES = 16
+"""An axis with more of them is not drawn as a table."""
 
 
 def pairs(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -34,6 +38,9 @@ def pairs(sweep: Sweep, trials: pd.DataFrame, center: Mapping[str, Any]) -> list
     found = []
     for across, down in itertools.combinations(axes, 2):
         rows = _plane(trials, across, down, center)
+        # The values of a random design make no table.
+        if max(len(sweep.plan["axes"][axis]) for axis in (across, down)) > MOST_VALUES:
+            continue
         if ((rows[across] != center[across]) & (rows[down] != center[down])).any():
             found.append((across, down))
     return found
@@ -170,23 +177,24 @@ def two_way_figure(
                 write(row[measure]) if pd.notna(row[measure]) else _gap(row["status"])
                 for _, row in table.iterrows()
             ],
-            textfont={"size": 11.5, "color": theme.INK},
+            textfont={"size": 11.5 if len(columns) <= ROOMY else 9.5, "color": theme.INK},
             marker={
                 "symbol": "square-open",
-                "size": 36,
+                "size": 46,
                 "opacity": 0,
                 "color": theme.ACCENT,
                 "line": {"width": 3, "color": theme.ACCENT},
             },
             selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}, "textfont": {"color": theme.MUTED}},
             cliponaxis=False,
             customdata=table["hover"],
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
-    drawn.update_xaxes(type="category", showgrid=False)
-    drawn.update_yaxes(type="category", showgrid=False)
+    # Where the cells end; the marks, which are larger, would widen it.
+    drawn.update_xaxes(type="category", showgrid=False, range=(-0.5, len(columns) - 0.5))
+    drawn.update_yaxes(type="category", showgrid=False, range=(-0.5, len(rows) - 0.5))
     return drawn
 
 

@@ -111,19 +111,20 @@ def dip_summary(
     for _, dip in known.iterrows():
         name = labels.setting_label(sweep, dip.to_dict(), center)
         seed = f"seed {dip['seed']}" if trials["seed"].nunique() > 1 else ""
-        if dip["recovered_tokens"] == 0:
+        recovered = dip[f"{newest_role(sweep)}_recovered_tokens"]
+        if recovered == 0:
             back = "never rose"
-        elif pd.isna(dip["recovered_tokens"]):
+        elif pd.isna(recovered):
             back = "not yet"
         else:
-            back = labels.amount(dip["recovered_tokens"])
+            back = labels.amount(recovered)
         cells = [
             Cell(name, name, note=seed),
             *(
                 number(labels.change(dip[f"{role}_rise"]), dip[f"{role}_rise"])
                 for role in sweep.roles
             ),
-            number(back, dip["recovered_tokens"]),
+            number(back, recovered),
         ]
         rows.append((_row_role(dip), cells))
     rises = [f"largest rise of {role.upper()} loss" for role in sweep.roles]

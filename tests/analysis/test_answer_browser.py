@@ -40,6 +40,8 @@ def test_the_keyboard_moves_the_cap_and_the_recommendation_follows(quickstart, b
     assert len(last["settings"]) == 1
     assert page.locator("output").inner_text() == f"forgetting at most +{last['cap']:.3f}"
 
+    page.reload()
+    assert "peak LR\n0.006" in card.inner_text()
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert "replay\n25%" in card.inner_text()
@@ -52,5 +54,5 @@ def test_without_script_the_page_shows_the_default(quickstart, browser):
     card = page.locator("#answer .choices .choice:visible")
     assert card.count() == 1
     assert "Recommended" in card.inner_text()
-    assert not page.locator("#cap").is_visible()
+    assert not page.locator(".cap").is_visible()
     page.context.close()

@@ -53,7 +53,7 @@ def test_a_reader_highlights_sorts_and_changes_the_theme(quickstart, browser):
     assert row.get_attribute("aria-current") == "true"
     seen = opacities(page, "axis-3-1")
     assert {opacity for name, opacity in seen if name == setting} == {1}
-    assert {opacity for name, opacity in seen if name != setting} == {0.12}
+    assert {opacity for name, opacity in seen if name != setting} == {0.15}
     chosen = page.evaluate(
         "document.querySelector('[data-spec=trade-off-1]').data.flatMap(trace => "
         "(trace.selectedpoints ?? []).map(point => trace.meta.settings[point]))"

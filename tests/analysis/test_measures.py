@@ -163,19 +163,21 @@ def test_dip_is_the_largest_rise_and_the_first_return(typed):
     row = dips(typed)
     assert row["d0_rise"] == pytest.approx(0.6)
     assert row["d1_rise"] == pytest.approx(0.4)
-    assert (row["recovered_step"], row["recovered_tokens"]) == (8, 80)
+    assert row["d1_recovered_tokens"] == 80
+    assert math.isnan(row["d0_recovered_tokens"])
+    assert (row["d0_peak_tokens"], row["d1_peak_tokens"]) == (40, 20)
 
 
 def test_a_dip_that_has_not_ended_has_no_return(typed):
     typed.add("a", losses={"prose": [(0, 2.0), (2, 2.3)], "code": [(0, 3.0), (2, 3.4)]})
-    assert math.isnan(dips(typed)["recovered_step"])
+    assert math.isnan(dips(typed)["d1_recovered_tokens"])
 
 
 def test_a_loss_that_only_falls_has_a_negative_rise_and_nothing_to_recover(typed):
     typed.add("a", losses={"prose": [(0, 2.0), (2, 2.1)], "code": [(0, 3.0), (2, 2.9), (4, 2.8)]})
     row = dips(typed)
     assert row["d1_rise"] == pytest.approx(-0.1)
-    assert row["recovered_step"] == 0
+    assert (row["d1_recovered_tokens"], row["d1_peak_tokens"]) == (0, 0)
 
 
 def test_without_a_centre_curves_go_around_the_most_common_values(typed):

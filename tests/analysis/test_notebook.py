@@ -35,7 +35,7 @@ def test_the_document_names_the_columns_there_are(quickstart):
     named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert named <= set(trials.columns)
     left = set(trials.columns) - named - {"path", "stage_ends", "center", "from_scratch"}
-    known = r"d\d_(loss|pretrained|start)|\w+_(low|high)|max_lr|\w+_fraction|schedule"
+    known = r"d\d_(loss|pretrained|start)|\w+_(low|high|window)|max_lr|\w+_fraction|schedule"
     assert [name for name in left if not re.fullmatch(known, name)] == []
 
 

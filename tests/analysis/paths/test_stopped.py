@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.drawing import curves, slices
-from analysis.drawing.every_trial import every_trial_charts
+from analysis.drawing.every_trial import every_trial_losses
 from analysis.drawing.scatter import scatter_charts
 from analysis.load import load_sweep
 from analysis.measures import measure_names, trial_table
@@ -98,7 +98,7 @@ def test_among_all_trials_of_a_random_design_they_say_so(two_sets):
     sweep = load_sweep(two_sets.write(axes, None, "random"))
     trials, center = trial_table(sweep), anchor(sweep)
     settings = settings_table(sweep, trials, center)
-    (chart,), _ = every_trial_charts(sweep, trials, settings)
+    (chart,) = every_trial_losses(sweep, trials, settings)
     assert [key.name for key in chart.keys] == ["no final loss (stopped)", "not beaten on both"]
     assert "Of 3 trials drawn here 1 was stopped early" in chart.caption
     _, adaptation = scatter_charts(sweep, trials, settings, center)

@@ -3,7 +3,7 @@ const Figures = (() => {
   const root = document.documentElement;
   const plots = [...document.querySelectorAll(".plot")];
   const near = new Set();
-  const state = { lit: "", chosen: [], cap: null };
+  const state = { lit: "", chosen: [], rivals: [], cap: null };
   let version = 0, running = null;
 
   // Figures name colours by role; the style sheet says what a role looks like in this theme.
@@ -24,9 +24,10 @@ const Figures = (() => {
       if (hidden.has(trace.legendgroup)) trace.visible = false;
       if (trace.meta?.settings && trace.opacity != null) trace.meta.opacity = trace.opacity;
       if (trace.mode?.includes("markers")) {
-        trace.unselected ??= { marker: { opacity: 0.12 }, textfont: { color: "rgba(128,128,128,0.25)" } };
+        trace.unselected ??= { marker: { opacity: 0.15 }, textfont: { color: "rgba(128,128,128,0.25)" } };
       }
     }
+    layout.annotations = layout.annotations?.filter((note) => !hidden.has(note.name));
     if (layout.meta?.plane) mark(data, layout);
     if (data.some(Marks.isMerged)) data.push({ type: "scatter", mode: "lines", hoverinfo: "skip", meta: { spotlight: true } });
     const { opacity, selectedpoints } = Marks.look(data, state.lit);
@@ -38,17 +39,20 @@ const Figures = (() => {
     return { data, layout };
   }
 
-  // In the plane: a ring about each setting that is recommended, and the cap on forgetting.
+  // In the plane: a ring about each setting that is recommended, a thin one about those that are not excluded as the
+  // best, and the cap on forgetting.
   function mark(data, layout) {
     const accent = getComputedStyle(root).getPropertyValue("--accent").trim();
     const places = Marks.places(data);
-    const spots = state.chosen.map((name) => places.get(name)).filter(Boolean);
-    data.push({
-      type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false,
-      x: spots.map((spot) => data[spot.curveNumber].x[spot.pointNumber]),
-      y: spots.map((spot) => data[spot.curveNumber].y[spot.pointNumber]),
-      marker: { symbol: "circle-open", size: 27, color: accent, line: { width: 2.6, color: accent } },
-    });
+    for (const [names, size, width] of [[state.rivals, 22, 1], [state.chosen, 27, 2.6]]) {
+      const spots = names.map((name) => places.get(name)).filter(Boolean);
+      data.push({
+        type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false,
+        x: spots.map((spot) => data[spot.curveNumber].x[spot.pointNumber]),
+        y: spots.map((spot) => data[spot.curveNumber].y[spot.pointNumber]),
+        marker: { symbol: "circle-open", size, color: accent, line: { width, color: accent } },
+      });
+    }
     if (state.cap == null) return;
     layout.shapes = [...(layout.shapes ?? []), {
       type: "line", xref: "x", yref: "paper", x0: state.cap, x1: state.cap, y0: 0, y1: 1,
@@ -122,6 +126,7 @@ const Figures = (() => {
   }
   document.addEventListener("rewarm:chosen", ({ detail }) => {
     state.chosen = detail.settings;
+    state.rivals = detail.rivals ?? [];
     state.cap = detail.cap;
     const planes = plots.filter((plot) => plot.layout?.meta?.plane);
     planes.forEach((plot) => { plot.version = -1; });

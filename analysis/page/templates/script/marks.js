@@ -1,10 +1,10 @@
 // Whose a mark is, and how a figure looks while one setting is highlighted or chosen: functions of data alone.
 //
 // A trace says whose it is in meta.settings: one name for the trace, or one a point, or with meta.starts one a run of
-// points. Points are dimmed by plotly's selection, lines by their opacity; of a line that holds several settings the
-// highlighted run is drawn once more on top (the spotlight, the last trace of such a figure).
+// points. Whole traces are dimmed by their opacity, points beside a highlighted one by the selection of plotly; of a line
+// that holds several settings the highlighted run is drawn once more on top (the spotlight, the last trace).
 const Marks = (() => {
-  const FAINT = 0.12;
+  const FAINT = 0.15;
 
   const NUMBERS = {
     f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, i1: Int8Array, u1: Uint8Array,
@@ -71,16 +71,16 @@ const Marks = (() => {
     const drawn = lit !== "" && data.some((trace) => owners(trace).includes(lit));
     return {
       opacity: data.map((trace) => {
-        const lone = owners(trace).length > 0 && !isPoints(trace);
-        return drawn && lone && (isMerged(trace) || owners(trace)[0] !== lit) ? FAINT : trace.meta?.opacity ?? 1;
+        const dimmed = owners(trace).length > 0 && (isMerged(trace) || !owners(trace).includes(lit));
+        return drawn && dimmed ? FAINT : trace.meta?.opacity ?? 1;
       }),
       selectedpoints: data.map((trace) => {
-        if (!drawn || !isPoints(trace)) return null;
+        if (!drawn || !isPoints(trace) || !owners(trace).includes(lit)) return null;
         const points = [];
         owners(trace).forEach((name, index) => {
           if (name === lit) for (let [point, to] = run(trace, index); point < to; point++) points.push(point);
         });
-        return owners(trace).length ? points : null;
+        return points;
       }),
     };
   }

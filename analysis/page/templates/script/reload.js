@@ -4,45 +4,73 @@
   const IDLE_SECONDS = 2;
   const root = document.documentElement;
   const began = performance.now();
-  const places = (list) => [...list].map((one, index) => [one.id || `${one.closest("section, figure")?.id ?? ""}/${index}`, one]);
+  // Named by its place in its section, since another section may have grown.
+  function places(list) {
+    const counts = {};
+    return [...list].map((one) => {
+      const within = one.closest("figure[id], section[id]")?.id ?? "";
+      counts[within] = (counts[within] ?? 0) + 1;
+      return [`${within}/${counts[within]}`, one];
+    });
+  }
   const details = () => places(document.querySelectorAll("details"));
-  const inputs = () => [...document.querySelectorAll("input[id], select[id]")].map((one) => [one.id, one]);
+  const slider = document.getElementById("cap");
   const headings = () => places(document.querySelectorAll("table.sortable th"));
   const keys = () => [...document.querySelectorAll(".legend button[data-curve]")]
     .map((key) => [`${key.closest(".chart").id}/${key.dataset.curve}`, key]);
 
+  // What is read, not how far down it lies: what is above may have grown.
+  function place() {
+    const shown = [...document.querySelectorAll("section[id], figure[id]")].filter((one) => one.getClientRects().length);
+    const parts = shown.map((one) => ({ id: one.id, top: one.getBoundingClientRect().top }));
+    return parts.filter(({ top }) => top <= innerHeight / 2).pop() ?? { id: "", top: -scrollY };
+  }
+
   function seen() {
     return {
       x: scrollX,
-      y: scrollY,
+      place: place(),
+      theme: Theme.chosen(),
       open: details().filter(([, one]) => one.open).map(([name]) => name),
-      inputs: Object.fromEntries(inputs().map(([name, one]) => [name, one.type === "checkbox" ? one.checked : one.value])),
+      cap: slider && slider.value !== slider.dataset.default ? Number(slider.dataset.cap) : null,
       sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
       lit: Figures.state.lit,
       hidden: keys().filter(([, key]) => key.getAttribute("aria-pressed") === "false").map(([name]) => name),
     };
   }
 
-  function restore({ x, y, open, inputs: values, sorted, hidden, lit }) {
+  // Its positions may have become others: the one nearest to what was chosen.
+  function moveTo(cap) {
+    const off = [...document.querySelectorAll("#answer .choices .choice")].map(({ dataset }) => Math.abs(Number(dataset.cap) - cap));
+    slider.value = off.indexOf(Math.min(...off));
+    slider.dispatchEvent(new Event("input"));
+  }
+
+  function restore({ x, place, theme, open, cap, sorted, hidden, lit }) {
     for (const [name, one] of details()) one.open = open.includes(name);
-    for (const [name, one] of inputs()) {
-      if (!(name in values)) continue;
-      if (one.type === "checkbox") one.checked = values[name];
-      else one.value = values[name];
-      for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, { bubbles: true }));
-    }
+    if (slider && cap !== null) moveTo(cap);
     for (const [name, order] of sorted) {
       const button = headings().find(([other]) => other === name)?.[1].querySelector("button");
       for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
     }
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
-    if (lit) Highlight.set(lit);
-    scrollTo({ left: x, top: y, behavior: "instant" });
+    if (theme !== Theme.chosen()) Theme.choose(theme);
+    if (lit in SETTINGS) Highlight.set(lit);
+    // Again while figures settle, unless the reader moves on.
+    const put = () => {
+      if (touched > -Infinity) return observer.disconnect();
+      const top = scrollY + (document.getElementById(place.id)?.getBoundingClientRect().top ?? -scrollY) - place.top;
+      scrollTo({ left: x, top, behavior: "instant" });
+    };
+    const observer = new ResizeObserver(put);
+    put();
+    document.querySelectorAll("body, section").forEach((one) => observer.observe(one));
+    setTimeout(() => observer.disconnect(), 1000 * IDLE_SECONDS);
   }
 
   let touched = -Infinity;
   let held = false;
-  for (const kind of ["pointermove", "wheel", "keydown", "scroll", "input"]) {
+  for (const kind of ["pointermove", "wheel", "touchmove", "keydown"]) {
     addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
   }
   addEventListener("pointerdown", () => { held = true; });

@@ -14,19 +14,18 @@ const Theme = (() => {
     document.documentElement.dataset.theme = theme;
     heard.forEach((hear) => hear());
   }
-  function next() {
-    chosen = NAMES[(NAMES.indexOf(chosen) + 1) % NAMES.length];
+  function choose(name) {
+    chosen = name;
     try { localStorage.setItem("rewarm-theme", chosen); } catch { /* As above. */ }
+    document.getElementById("theme").textContent = `Theme: ${chosen}`;
     apply();
-    return chosen;
   }
   dark.addEventListener("change", () => apply());
   apply();
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
-    const name = () => { button.textContent = `Theme: ${chosen}`; };
-    button.addEventListener("click", () => { next(); name(); });
-    name();
+    button.textContent = `Theme: ${chosen}`;
+    button.addEventListener("click", () => choose(NAMES[(NAMES.indexOf(chosen) + 1) % NAMES.length]));
   });
-  return { apply, onChange: (hear) => heard.push(hear) };
+  return { apply, choose, chosen: () => chosen, onChange: (hear) => heard.push(hear) };
 })();
