@@ -7,8 +7,9 @@ Each point of a grid over log peak and log replay, within bounds, is worth
 the expected improvement under a constraint (Schonlau, Welch and Jones, 1998), with adaptation and
 forgetting normal around what the better fit that holds predicts. Their variance is that of the fit
 itself plus that of settings around it, which shrinks near settings that were run as it does for a
-Gaussian process of correlation exp(-d^2 / 2 l^2). The best point is taken, believed to turn out as
-predicted (which shrinks the variance around it and may raise `best`), and the next one sought.
+Gaussian process of correlation exp(-d^2 / 2 l^2). The best point is taken, the lie is told that it
+turned out no better than the best known (the constant liar of Ginsbourger, Le Riche and Carraro,
+2010), which shrinks the variance around it, and the next one is sought some way off.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ NUM_PEAKS, NUM_SHARES = 25, 17
 BEYOND = 2.0
 """The law speaks of peaks from the smallest tried, divided by this, to the largest, times this."""
 MOST_REPLAY = 0.5
+LEAST_GAIN = 1e-4
+"""Nats per token of adaptation; a point that is expected to bring less is not proposed."""
 LENGTH = 0.15
 """l above, in ranges of the axes."""
 NOISE = 0.1
@@ -110,7 +113,7 @@ def propose(
     Returns:
         `peak`, `replay`, the columns of `Outlook.predict`, `chance` that forgetting stays under the
         cap, `gain` (expected improvement of adaptation over the best known under the cap, nats per
-        token, weighed by that chance). Fewer rows where no point is left that is worth anything.
+        token, weighed by that chance). Fewer rows where no point left is worth `LEAST_GAIN`.
     """
     assert outlook.unrun is not None
     points = within.grid()
@@ -126,25 +129,23 @@ def propose(
     while len(chosen) < count:
         novelty = _novelty(places, taken)
         chance = norm.cdf(
-            (cap - predicted["forgetting"]) / _deviation(spread_old, old.scatter, novelty)
+            (cap - predicted["forgetting"]) / _deviation(spread_old, old.error, novelty)
         )
-        deviation = _deviation(spread_new, new.scatter, novelty)
+        deviation = _deviation(spread_new, new.error, novelty)
         gain = chance * _improvement(predicted["adaptation"].to_numpy(), deviation, best)
         far = np.linalg.norm(places[:, None] - taken[None], axis=2).min(axis=1) >= APART
         worth = np.where(far, gain, 0.0)
-        if not worth.max() > 0:
+        if worth.max() < LEAST_GAIN:
             break
         at = int(worth.argmax())
         row = {**points.loc[at], **predicted.loc[at], "chance": chance[at], "gain": gain[at]}
         chosen.append({str(name): float(value) for name, value in row.items()})
         taken = np.vstack([taken, places[at]])
-        if row["forgetting"] <= cap:
-            best = max(best, row["adaptation"])
     return pd.DataFrame(chosen, columns=[*points, *predicted, "chance", "gain"])
 
 
-def _deviation(spread: Array, scatter: float, novelty: Array) -> Array:
-    return np.asarray(np.sqrt(spread**2 + scatter**2 * novelty))
+def _deviation(spread: Array, error: float, novelty: Array) -> Array:
+    return np.asarray(np.sqrt(spread**2 + error**2 * novelty))
 
 
 def _improvement(mean: Array, deviation: Array, best: float) -> Array:

@@ -87,6 +87,7 @@ def test_the_first_proposal_is_better_in_truth_than_all_that_was_run(proposed):
     assert final["d0"] - outlook.starts["d0"] <= cap
     assert table["adaptation"][0] == pytest.approx(outlook.starts["d1"] - final["d1"], abs=0.02)
     assert (table["gain"].diff().dropna() <= 0).all()
+    assert table["gain"].min() > 1e-4
 
 
 def test_improvement_is_the_expectation_above_the_best():
