@@ -1,6 +1,6 @@
 """What the report predicts of sweeps whose truth is known, and whether its proposals are any good.
 
-    python benchmarks/predictions.py [--sweeps 20] [--first 0]
+    python benchmarks/predictions.py [--sweeps 20] [--first 0] [--design NAME]
 
 Each sweep is drawn from a law of its own (`lawful.draw_law`) with the noise of seeds, trials and
 evaluations, and read like any other. Two designs: the grid of 30 settings with three seeds, and 16
@@ -38,8 +38,8 @@ from analysis.predicting.proposals import Bounds, bounds, propose
 from analysis.predicting.unrun import planned_points
 from cpt.schedule import lr
 
-DRAWS = 400
-FINE = 80
+DRAWS = 100
+FINE = 50
 DESIGNS: dict[str, dict[str, Any]] = {
     "grid of 30, three seeds": {},
     "16 at random, one seed": {
@@ -195,9 +195,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="seed of the first law")
+    parser.add_argument("--design", choices=list(DESIGNS), help="one of the two; else both")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.sweeps)
-    for name, changes in DESIGNS.items():
+    chosen = [arguments.design] if arguments.design else list(DESIGNS)
+    for name in chosen:
+        changes = DESIGNS[name]
         errors, regret, intervals, seconds = [], [], [], []
         for seed in seeds:
             with tempfile.TemporaryDirectory() as folder:

@@ -127,14 +127,13 @@ class Judged:
                 variance += share * (rival.finals(courses) - own) ** 2
         return np.asarray(np.sqrt(variance))
 
-    @property
-    def scatter(self) -> float:
-        """Standard deviation of settings around the fit: held-out error; the surface's residual."""
-        return self.fit.residual if isinstance(self.fit, Surface) else self.error
-
     def half_widths(self, courses: Sequence[Course]) -> Array:
-        """Half the 95% prediction interval of each setting's mean over seeds, by Student's t."""
-        deviations = np.hypot(self.spread(courses), self.scatter)
+        """Half the 95% prediction interval of each setting's mean over seeds, by Student's t.
+
+        The variance is that of the fit itself (`spread`) and the held-out error squared: what is
+        left of a few settings once a surface is laid through them would be too little.
+        """
+        deviations = np.hypot(self.spread(courses), self.error)
         return float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * deviations
 
 

@@ -126,9 +126,9 @@ def propose(
     while len(chosen) < count:
         novelty = _novelty(places, taken)
         chance = norm.cdf(
-            (cap - predicted["forgetting"]) / _deviation(spread_old, old.scatter, novelty)
+            (cap - predicted["forgetting"]) / _deviation(spread_old, old.error, novelty)
         )
-        deviation = _deviation(spread_new, new.scatter, novelty)
+        deviation = _deviation(spread_new, new.error, novelty)
         gain = chance * _improvement(predicted["adaptation"].to_numpy(), deviation, best)
         far = np.linalg.norm(places[:, None] - taken[None], axis=2).min(axis=1) >= APART
         worth = np.where(far, gain, 0.0)
@@ -143,8 +143,8 @@ def propose(
     return pd.DataFrame(chosen, columns=[*points, *predicted, "chance", "gain"])
 
 
-def _deviation(spread: Array, scatter: float, novelty: Array) -> Array:
-    return np.asarray(np.sqrt(spread**2 + scatter**2 * novelty))
+def _deviation(spread: Array, error: float, novelty: Array) -> Array:
+    return np.asarray(np.sqrt(spread**2 + error**2 * novelty))
 
 
 def _improvement(mean: Array, deviation: Array, best: float) -> Array:

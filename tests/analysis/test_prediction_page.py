@@ -10,6 +10,7 @@ import yaml
 
 from analysis.load import load_sweep
 from analysis.measures import trial_table
+from analysis.page.environment import environment
 from analysis.page.prediction import prediction_section
 from analysis.predicting import tables
 from analysis.predicting.held_out import LAW, SURFACE
@@ -39,8 +40,8 @@ def section_of(folder):
 
 
 def section_text(folder):
-    page = write_report(folder).read_text(encoding="utf-8")
-    return re.search(r'<section id="prediction">.*?</section>', page, re.DOTALL)[0]
+    template = environment().get_template("sections/prediction.html.j2")
+    return template.render(prediction=section_of(folder))
 
 
 def test_fits_that_hold_are_drawn_and_lead_to_a_sweep_file(lawful):

@@ -82,12 +82,12 @@ def test_a_pretraining_that_is_not_known_is_taken_to_be_long(lawful):
 
 def test_of_many_settings_a_fit_reads_some_and_predicts_all(lawful):
     courses = lawful(
-        peaks=tuple(np.geomspace(0.005, 0.04, 25)), shares=tuple(np.linspace(0, 0.5, 20))
+        peaks=tuple(np.geomspace(0.005, 0.04, 15)), shares=tuple(np.linspace(0, 0.5, 14))
     )
     law = laws.fit(courses, "d0")
     points = data_of(courses, "d0", law.units)
 
-    # Of 500 settings 200, each with 2000 / 200 points of its curve and the final loss.
+    # Of 210 settings 200, each with 2000 / 200 points of its curve and the final loss.
     assert len(points.loss) == 200 * 11
     assert list(law.finals(courses)) == pytest.approx(
         [one.finals["d0"] for one in courses], abs=2e-3
