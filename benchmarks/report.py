@@ -4,9 +4,9 @@
 
 Writes a sweep of so many trials with 300 evaluation rows a state, 500 updates and 300 rows of what
 was read, then builds its report in a process of its own and opens the page in Chromium. Beside
-every time stands the time to parse the same rows with `json.loads`, line by line, and to open a page
-that holds nothing but plotly, taken in the same run: ratios say more than seconds do on a machine
-that others use.
+every time stands that to parse the same rows with `json.loads`, line by line, and to open a page of
+nothing but plotly, taken in the same run: ratios say more than seconds do on a machine that others
+use.
 """
 
 import argparse
