@@ -18,7 +18,7 @@ from analysis import labels
 from analysis.load import Sweep
 from analysis.predicting.areas import Array, areas, logged_rates, scheduled_rates
 from analysis.settings import agrees, anchor
-from cpt.parsing import parse
+from cpt.parsing import ConfigError, parse
 from cpt.records import ResultTree, SweepDir, read_json
 from cpt.schedule_config import ScheduleConfig
 from cpt.yaml_text import read_yaml
@@ -142,12 +142,18 @@ def is_usual(sweep: Sweep, trials: pd.DataFrame) -> pd.Series:
 
 
 def schedule_of(sweep: Sweep, state: str) -> tuple[ScheduleConfig, int] | None:
-    """The schedule and total steps of a state, as its configuration has them; None without one."""
+    """The schedule and total steps of a state, as its configuration has them.
+
+    None without one, or where it was written by a version with other schedules.
+    """
     path = ResultTree(sweep.folder.resolve().parent.parent).state(state).config
     if not path.exists():
         return None
     content = read_json(path)
-    return parse(ScheduleConfig, content["schedule"]), int(content["total_steps"])
+    try:
+        return parse(ScheduleConfig, content["schedule"]), int(content["total_steps"])
+    except (KeyError, ConfigError):
+        return None
 
 
 def submitted(sweep: Sweep) -> dict[str, Any] | None:

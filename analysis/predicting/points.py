@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from analysis.predicting.areas import Array
 from analysis.predicting.courses import Course
 
-MOST_SETTINGS = 200
+MOST_SETTINGS = 100
 """Settings that a fit reads; of more, so many drawn at random, always the same."""
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 """Points of all curves together that enter a fit; longer curves are thinned evenly."""
 POINTS_OF_A_CURVE = 24
 CURVE = 0.1
