@@ -25,7 +25,7 @@ class Asked:
         unit: What losses are counted in where several sweeps are compared; None: what can be.
         figures: A folder for figures of their own; None: none are written.
         formats: Of those figures.
-        tables: A folder for every table of the report; None: they are not written.
+        tables: A folder for the tables of `tables_on_disk`; None: they are not written.
         every: Seconds between two looks at what changed; None: it is written once.
     """
 
@@ -70,6 +70,7 @@ def asked(
         *_folder_faults("--figures", figures),
         *_figure_faults(figures, watch=watch),
         *_folder_faults("--tables", tables),
+        *_table_faults(tables),
         *_format_faults(chosen, figures),
         *_watch_faults(every, watch=watch),
         *(
@@ -119,6 +120,14 @@ def _figure_faults(figures: str | None, *, watch: bool) -> Iterator[str]:
         yield (
             f"--figures {shown(figures, 300)}: figures as files are drawn by kaleido, which is not "
             "installed: pip install 'rewarm[figures]'."
+        )
+
+
+def _table_faults(tables: str | None) -> Iterator[str]:
+    if tables is not None and importlib.util.find_spec("pyarrow") is None:
+        yield (
+            f"--tables {shown(tables, 300)}: Parquet is written by pyarrow, which is not "
+            "installed: pip install 'rewarm[train]'."
         )
 
 

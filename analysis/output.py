@@ -15,7 +15,9 @@ from analysis.comparing.entries import unique_names
 from analysis.comparing.page import comparison_page
 from analysis.figures import write_figures
 from analysis.load import Sweep, load_sweep
+from analysis.measures import trial_table
 from analysis.report import write_page
+from analysis.tables_on_disk import write_tables
 from cpt.records import SweepDir, folder_name, write_text
 
 COMPARISON = "comparison.html"
@@ -44,6 +46,9 @@ def write(sweep_dirs: Sequence[Path], asked: Asked, reload_seconds: float | None
     if asked.figures is not None:
         for folder, sweep in zip(_folders(asked.figures, sweeps), sweeps, strict=True):
             write_figures(sweep, folder, asked.formats)
+    if asked.tables is not None:
+        for folder, sweep in zip(_folders(asked.tables, sweeps), sweeps, strict=True):
+            write_tables(sweep, trial_table(sweep), folder)
     if len(sweeps) == 1:
         write_page(sweeps[0], sweep_dirs[0], page, reload_seconds=reload_seconds)
     else:

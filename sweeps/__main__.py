@@ -179,7 +179,7 @@ def report(
     ] = None,
     tables: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="A folder to write every table to, as CSV and Parquet."),
+        typer.Option(metavar="DIR", help="A folder to write every table to, as Parquet."),
     ] = None,
     *,
     watch: Annotated[

@@ -33,11 +33,18 @@ def kaleido(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_need_what_draws_them(monkeypatch):
-    monkeypatch.setitem(sys.modules, "kaleido", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert faults(figures="new") == [
         "--figures 'new': figures as files are drawn by kaleido, which is not installed: "
         "pip install 'rewarm[figures]'."
+    ]
+
+
+def test_tables_need_what_writes_them(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert faults(tables="new") == [
+        "--tables 'new': Parquet is written by pyarrow, which is not installed: "
+        "pip install 'rewarm[train]'."
     ]
 
 

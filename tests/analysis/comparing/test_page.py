@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 import analysis
@@ -166,3 +167,11 @@ def test_figures_of_several_sweeps_lie_in_a_folder_each(three_seeds, tmp_path, m
         ("other", figures / "other", ("png",)),
         ("one", figures, ("svg",)),
     ]
+
+
+def test_tables_of_several_sweeps_lie_in_a_folder_each_in_nats(three_seeds, tmp_path):
+    write(three_seeds, Asked(tables=tmp_path / "tables", unit=Unit.BITS_PER_BYTE))
+    for name in ("one", "other"):
+        found = pd.read_parquet(tmp_path / "tables" / name / "trials.parquet")
+        assert len(found) == 3
+    assert list(found["forgetting"]) == pytest.approx([0.30, 0.62, 0.44])
