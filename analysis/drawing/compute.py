@@ -75,7 +75,7 @@ def compute_points(
     filled = dict(zip(plain, theme.SYMBOLS, strict=False))
     points["color"] = points["kind"].map(colors)
     points["symbol"] = points["symbol"].mask(
-        points["symbol"] == "", points["kind"].map(filled).fillna("hexagon-open")
+        points["symbol"] == "", points["kind"].map(filled).astype(object).fillna("hexagon-open")
     )
     return points
 
