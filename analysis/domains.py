@@ -31,7 +31,9 @@ def domain_changes(sweep: Sweep, trials: pd.DataFrame) -> pd.DataFrame:
     planned = complete[["steps", "final_window_steps"]].reset_index()
     window = rows.merge(planned, on="state")
     window = window[window["step"] > window["steps"] - window["final_window_steps"]]
-    finals = window.groupby(["state", "role", "domain"])["loss"].mean().rename("final")
+    groups = window.groupby(["state", "role", "domain"])["loss"]
+    # Where a loss was no finite number, the mean of the others is no final loss.
+    finals = groups.mean().where(groups.count() == groups.size()).rename("final")
     starts = rows[rows["step"] == 0].set_index(["state", "role", "domain"])["loss"].rename("start")
     paired = (
         _pairs(sweep, trials)

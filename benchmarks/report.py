@@ -369,7 +369,7 @@ def measured(folder: Path) -> Iterator[str]:
     target = f"under {TARGETS['interactive']:.0f}"
     yield f"| interactive in Chromium after, s | {target} | {found['interactive']:.2f} |"
     yield f"| a page of plotly alone, s | | {found['plotly alone']:.2f} |"
-    yield f"| a table of all trials sorted, s | | {found['sorted']:.2f} |"
+    yield f"| the table of settings sorted, s | | {found['sorted']:.2f} |"
     yield f"| elements of the page | | {found['nodes']:,} |"
     yield f"| complaints on the console | 0 | {len(found['complaints'])} |"
     yield f"| requests to a network | 0 | {len(found['requests'])} |"

@@ -16,6 +16,9 @@ IMAGE = "\"><img src=x onerror=window.pwned=1 class='injected'>"
 LINK = "<a href=\"javascript:window.pwned=1\" class='injected'>{{7*7}} ${7*7} %{x}</a>"
 LINES = "one\u2028two\u2029<b>three</b>"
 FORMULA = '=HYPERLINK("http://example.invalid","x")'
+TURNED = "\u202e\u0627\u0644\u0639\u0631\u0628\u064a\u0629 'single' \"double\" `back` \\u003c"
+"""Written from right to left, with every quotation mark and an escape that is none."""
+LONG = "very_long_" * 60
 NAMES = {"prose": SCRIPT, "code": IMAGE, "stdlib": LINES, "center": LINK, "constant": FORMULA}
 AXIS = f"{IMAGE}.max_lr"
 
@@ -39,12 +42,15 @@ def hostile(quickstart: Callable[..., Path], tmp_path: Path) -> Path:
     plan = {key: value if key in kept else renamed(value) for key, value in plan.items()}
     plan["tokenizer"], plan["model"]["name"] = IMAGE, LINES
     plan["environment"]["platform"] = SCRIPT
+    plan["name"] = f"{SCRIPT} {IMAGE} {TURNED}"
     plan["axes"][AXIS] = [1e-3, 2e-3]
     for number, trial in enumerate(plan["trials"]):
         trial["trial"] += f" {SCRIPT} {number}"
         trial["center"] = number == 0
         trial["factors"][AXIS] = 1e-3 if number else 2e-3
     plan["trials"][1]["trial"] = FORMULA
+    plan["trials"][2]["trial"] = TURNED
+    plan["trials"][3]["trial"] = LONG
     plan["center"][AXIS] = 2e-3
     # States are found by their folders' names, which cannot hold a path.
     for state, name in zip(plan["states"], states, strict=True):
@@ -125,9 +131,10 @@ def test_names_are_shown_word_for_word_and_do_nothing(hostile, browser):
     assert complaints == []
 
     text = page.evaluate("document.body.textContent")
-    for name in (SCRIPT, IMAGE, LINES, FORMULA, "{{7*7}} ${7*7} %{x}"):
+    for name in (SCRIPT, IMAGE, LINES, FORMULA, TURNED, LONG, "{{7*7}} ${7*7} %{x}"):
         assert name in text, name
     assert SCRIPT in hovered
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
     assert "<b>three</b>" in hovered
     assert "</b>" not in hovered.replace("<b>three</b>", "")
     context.close()
