@@ -104,7 +104,7 @@ def test_every_column_is_told_in_the_document(quickstart):
     measures = r"(d\d|mean)_loss|forgetting|adaptation"
     for name, table in tables(sweep, trial_table(sweep)).items():
         for column in table.columns:
-            plain = re.sub(rf"^({measures})(_change)?_(low|high)$", r"\1\3", column)
+            plain = re.sub(rf"^({measures})(_change)?_(low|high|window)$", r"\1\3", column)
             general = re.sub(r"^d\d", "<role>", plain)
             assert column in told or general in told or column in sweep.axes, (name, column)
 

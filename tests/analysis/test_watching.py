@@ -147,13 +147,13 @@ def test_a_watched_page_shows_what_is_new_and_stays_where_it_was(running, browse
     for _ in range(2):
         heading.locator("button").click()
     page.locator("#trials details summary").click()
-    slider = page.locator("#cap")
+    slider = page.locator("#answer .cap input")
     chosen = [slider.get_attribute("max"), slider.get_attribute("data-default")]
     # The reader asks for less forgetting than the default: the second of three positions.
     assert chosen == ["2", "2"]
     slider.focus()
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#cap-value").inner_text() == cap
+    assert page.locator("#answer .cap output").inner_text() == cap
     where = "document.querySelector('#trials table').getBoundingClientRect().top"
     page.evaluate(f"scrollBy({{top: {where} - 200, behavior: 'instant'}})")
 
@@ -170,7 +170,7 @@ def test_a_watched_page_shows_what_is_new_and_stays_where_it_was(running, browse
         assert key.get_attribute("aria-pressed") == "false"
         assert heading.get_attribute("aria-sort") == "descending"
         # One more position lies before the one that was chosen.
-        assert (slider.input_value(), page.locator("#cap-value").inner_text()) == ("2", cap)
+        assert (slider.input_value(), page.locator("#answer .cap output").inner_text()) == ("2", cap)
 
     looks_as_it_did()
 

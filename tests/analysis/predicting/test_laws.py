@@ -87,8 +87,8 @@ def test_of_many_settings_a_fit_reads_some_and_predicts_all(lawful):
     law = laws.fit(courses, "d0")
     points = data_of(courses, "d0", law.units)
 
-    # Of 210 settings 200, each with 2000 / 200 points of its curve and the final loss.
-    assert len(points.loss) == 200 * 11
+    # Of 210 settings 100, each with 1000 / 100 points of its curve and the final loss.
+    assert len(points.loss) == 100 * 11
     assert list(law.finals(courses)) == pytest.approx(
         [one.finals["d0"] for one in courses], abs=2e-3
     )

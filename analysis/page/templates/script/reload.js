@@ -14,7 +14,6 @@
     });
   }
   const details = () => places(document.querySelectorAll("details"));
-  const slider = document.getElementById("cap");
   const headings = () => places(document.querySelectorAll("table.sortable th"));
   const keys = () => [...document.querySelectorAll(".legend button[data-curve]")]
     .map((key) => [`${key.closest(".chart").id}/${key.dataset.curve}`, key]);
@@ -32,23 +31,14 @@
       place: place(),
       theme: Theme.chosen(),
       open: details().filter(([, one]) => one.open).map(([name]) => name),
-      cap: slider && slider.value !== slider.dataset.default ? Number(slider.dataset.cap) : null,
       sorted: headings().map(([name, one]) => [name, one.getAttribute("aria-sort")]).filter(([, order]) => order),
       lit: Figures.state.lit,
       hidden: keys().filter(([, key]) => key.getAttribute("aria-pressed") === "false").map(([name]) => name),
     };
   }
 
-  // Its positions may have become others: the one nearest to what was chosen.
-  function moveTo(cap) {
-    const off = [...document.querySelectorAll("#answer .choices .choice")].map(({ dataset }) => Math.abs(Number(dataset.cap) - cap));
-    slider.value = off.indexOf(Math.min(...off));
-    slider.dispatchEvent(new Event("input"));
-  }
-
-  function restore({ x, place, theme, open, cap, sorted, hidden, lit }) {
+  function restore({ x, place, theme, open, sorted, hidden, lit }) {
     for (const [name, one] of details()) one.open = open.includes(name);
-    if (slider && cap !== null) moveTo(cap);
     for (const [name, order] of sorted) {
       const button = headings().find(([other]) => other === name)?.[1].querySelector("button");
       for (let click = 0; click < (order === "descending" ? 2 : 1); click += 1) button?.click();
