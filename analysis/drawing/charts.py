@@ -34,6 +34,11 @@ def plane_chart(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any])
         "beats. Baselines from random weights are shown against the same pre-trained model and "
         "do not enter the front. Point at a mark for its factors and state id."
     )
+    if points["forgetting_low"].notna().any():
+        caption += (
+            " Pale bars span 95% over seeds; most of it is what all settings of a seed share, and "
+            "differences paired by seed are surer."
+        )
     far = plane.outside(points)
     if len(far):
         told = [

@@ -133,7 +133,7 @@ def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
         axis: {
             "type": "data",
             "array": (rows[f"{name}_high"] - rows[name]).fillna(0),
-            "color": rows["color"].iloc[0],
+            "color": theme.PALE,
             "thickness": 1,
             "width": 0,
             "visible": bool(rows[f"{name}_high"].notna().any()),
