@@ -728,7 +728,7 @@ REAL = {  # rows, bytes and GPT-NeoX tokens, from the data's own README
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_real_text_through_the_neox_tokenizer(shared_data: Path, tree: ResultTree) -> None:
     tokenizer = load_tokenizer(str(shared_data / "20B_tokenizer.json"))

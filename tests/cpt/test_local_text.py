@@ -47,7 +47,7 @@ def digest_in_new_process(path: str) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["local:python-code", pytest.param("local:python-prose", marks=pytest.mark.slow)],
+    ["local:python-code", pytest.param("local:python-prose", marks=pytest.mark.long)],
 )
 def test_a_local_corpus_is_large_the_same_everywhere_and_split_once(path: str) -> None:
     assert digest_in_new_process(path) == digest(path)

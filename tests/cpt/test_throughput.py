@@ -32,7 +32,7 @@ def test_measuring_writes_nothing(tiny):
     assert sorted(tiny.tree.storage.rglob("*")) == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 def test_compiling_is_not_taken_for_training(tiny, monkeypatch, tmp_path):
     """It takes seconds, and these updates milliseconds."""

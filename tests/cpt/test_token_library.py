@@ -518,6 +518,7 @@ def test_training_from_object_storage_gives_the_same_rows(
     assert len(losses[0]) == 12
 
 
+@pytest.mark.long
 def test_the_trainer_alone_takes_the_place_as_an_argument(uri, tiny, tmp_path) -> None:
     library = TokenLibrary.at(uri)
     for corpus_id in tiny.corpora.values():

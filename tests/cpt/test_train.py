@@ -123,7 +123,7 @@ def test_twice_gives_the_same_bits(tiny) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, seed) -> None:
     """SIGKILL three times at random moments; then the same command to the end."""
     config = tiny.config(total_steps=60, checkpoint_interval_steps=7, seed=seed)
@@ -153,7 +153,7 @@ def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, seed) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "replicas", "micro_batch_size"),
-    [(2, 1, None), (4, 1, None), (4, 2, None), (2, 1, 1)],
+    [(2, 1, None), pytest.param(4, 1, None, marks=pytest.mark.long), (4, 2, None), (2, 1, 1)],
     ids=["2", "4", "4 in 2 replicas", "2, a sequence at a time"],
 )
 def test_fsdp_workers_equal_one(tiny, workers, replicas, micro_batch_size) -> None:

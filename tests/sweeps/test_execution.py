@@ -302,7 +302,7 @@ def statuses(plan: Plan, tree: ResultTree) -> dict[str, tuple[StatusWord, int, s
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_asha_ends_what_is_worse_and_goes_on_deciding_in_a_second_run(
     own_ray, folder, content, monkeypatch

@@ -322,6 +322,7 @@ def test_states_go_on_whose_process_dies_or_is_asked_to_leave(rewarm, sweep, sta
     assert found[-1] == saved
 
 
+@pytest.mark.long
 def test_a_state_that_keeps_dying_is_given_up_and_named(rewarm, sweep, start, tree, content):
     content["upstream"]["token_budget"] = 64 * 1_000_000
     running = start(sweep(**LONG, resources={"max_failures": 0}))
@@ -336,6 +337,7 @@ def test_a_state_that_keeps_dying_is_given_up_and_named(rewarm, sweep, start, tr
     assert words(tree) == {"pre-training on old": "failed", "center": "-"}
 
 
+@pytest.mark.long
 def test_a_second_request_leaves_at_once(sweep, start, tree, content):
     content["upstream"]["token_budget"] = 64 * 1_000_000
     running = start(sweep(**LONG))

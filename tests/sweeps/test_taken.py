@@ -53,6 +53,7 @@ def test_the_model_is_copied_and_only_the_later_stages_are_planned(rewarm, taken
     ).read_bytes()
 
 
+@pytest.mark.long
 def test_a_stand_in_is_said_and_recorded(rewarm, taken) -> None:
     written = taken(upstream=TAKEN | {"stand_in": True})
     told = " ".join(rewarm("plan", written).stdout.split())

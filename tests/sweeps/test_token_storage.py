@@ -94,7 +94,7 @@ def test_a_damaged_object_ends_a_plan_in_one_sentence(s3, spec_of, rewarm, sweep
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_read_from_object_storage(s3, rewarm, sweep, folder) -> None:
     sweep(token_storage=s3.uri("bucket", "tokens"))
     ran = rewarm("run", "sweep.yaml")
