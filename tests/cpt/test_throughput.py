@@ -62,6 +62,8 @@ def test_the_figure_is_that_of_training(tiny):
     train(config, tree)
     torch.set_num_threads(before)
     rows = read_rows(tree.state(config.state_id).train_rows)
-    trained = sorted(row["tokens_per_second"] for row in rows)[len(rows) // 2]
-    measured = measure(config, share=32, threads=1, seconds=0.5).tokens_per_second
+    # Tests that run beside this one slow either down, and never speed it up.
+    trained = sorted(row["tokens_per_second"] for row in rows)[3 * len(rows) // 4]
+    tries = [measure(config, share=32, threads=1, seconds=0.5) for _ in range(3)]
+    measured = max(one.tokens_per_second for one in tries)
     assert trained / 2 < measured < 2 * trained
