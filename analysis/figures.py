@@ -46,6 +46,9 @@ WIDTH = 720
 SHARPNESS = 2
 """Pixels of a PNG for one of the figure's."""
 
+ABOVE = {"orientation": "h", "xanchor": "left", "x": 0, "yanchor": "bottom", "y": 1.08}
+"""Where the legend stands: at the right are names of curves, just above those of stages."""
+
 
 class NoBrowserError(RuntimeError):
     """Figures cannot be written as files here: a program that draws them is missing."""
@@ -166,5 +169,10 @@ def _alone(figure: go.Figure, keys: Sequence[Key], theme: str) -> go.Figure:
         told.add(group)
         trace.name, trace.showlegend = style.literal(group), True
     paper = style.PALETTE[theme]["paper"]
-    drawn.update_layout(showlegend=bool(told), paper_bgcolor=paper, plot_bgcolor=paper)
+    drawn.update_layout(
+        showlegend=bool(told),
+        legend=ABOVE,
+        paper_bgcolor=paper,
+        plot_bgcolor=paper,
+    )
     return drawn
