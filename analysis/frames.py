@@ -16,7 +16,6 @@ from analysis.columns import Columns, from_rows, joined
 from analysis.state_files import StateFolders
 from cpt.records import DataRow, EvalRow, TaskRow, TrainRow
 
-TRAIN_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TrainRow))]
 EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
 DATA_COLUMNS = ["state", *(field.name for field in dataclasses.fields(DataRow))]
 TASK_COLUMNS = ["state", *(field.name for field in dataclasses.fields(TaskRow))]

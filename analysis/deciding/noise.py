@@ -28,7 +28,7 @@ from scipy.special import stdtrit
 
 from analysis.deciding.pooling import Pool, pool
 from analysis.load import Sweep
-from analysis.measures import CONFIDENCE, measure_names, window_variances
+from analysis.measures import CONFIDENCE, measure_names
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Noise:
         """Places trials on the grid.
 
         Args:
-            sweep: Has the evaluations.
+            sweep: Says which data sets there are.
             trials: As `measures.trial_table` returns them.
         """
         names = measure_names(sweep.roles)
@@ -70,15 +70,12 @@ class Noise:
         once = trials.drop_duplicates(["setting", "seed"])
         rows = once["setting"].map(self._row).to_numpy(int)
         columns = once["seed"].map({seed: at for at, seed in enumerate(self.seeds)}).to_numpy(int)
-        spread = window_variances(sweep).reindex(once["state"])
         self._values = {name: np.full(self._shape, np.nan) for name in names}
         # Where no evaluation has every data set, windows add nothing that is known.
-        self._variances = {name: np.zeros(self._shape) for name in names}
-        self._counts = np.ones(self._shape)
+        self._windows = {name: np.zeros(self._shape) for name in names}
         for name in names:
             self._values[name][rows, columns] = once[name].to_numpy(float)
-            self._variances[name][rows, columns] = spread[name].fillna(0).to_numpy(float)
-        self._counts[rows, columns] = spread["evaluations"].fillna(1).to_numpy(float)
+            self._windows[name][rows, columns] = once[f"{name}_window"].fillna(0).to_numpy(float)
 
     @property
     def _shape(self) -> tuple[int, int]:
@@ -87,8 +84,7 @@ class Noise:
     def pool(self, settings: Sequence[str], measure: str) -> Pool:
         """The noise of these settings, estimated from all of them together."""
         rows = [self._row[setting] for setting in settings]
-        shares = self._variances[measure][rows] / self._counts[rows]
-        return pool(self._values[measure][rows], shares.mean(axis=1))
+        return pool(self._values[measure][rows], self._windows[measure][rows].mean(axis=1))
 
     def of(self, setting: str, measure: str, comparisons: int = 1) -> Estimate:
         """The mean of a measure over a setting's complete seeds; see `contrast`."""
@@ -115,24 +111,9 @@ class Noise:
         factors = np.array(list(weights.values()))
         rows = [self._row[setting] for setting in weights]
         each = factors @ self._values[measure][rows]
-        shares = self._variances[measure][rows] / self._counts[rows]
+        shares = self._windows[measure][rows]
         paired = ~np.isnan(each)
         return estimate(each[paired], (factors**2 @ shares)[paired], comparisons)
-
-    def window_spread(self, setting: str, measure: str) -> float:
-        """Standard deviation of a measure between the evaluations of one final window.
-
-        It is how much the loss of one model wavers at the end of its training, the mean (of the
-        variances) over complete seeds. It says nothing about other seeds and is no interval. NaN
-        where no window has two evaluations.
-        """
-        row = self._row[setting]
-        counts = self._counts[row]
-        several = (counts > 1) & ~np.isnan(self._variances[measure][row])
-        if not several.any():
-            return float("nan")
-        unbiased = counts[several] / (counts[several] - 1)
-        return float(np.sqrt(np.mean(self._variances[measure][row][several] * unbiased)))
 
 
 def estimate(each: np.ndarray, window: np.ndarray, comparisons: int = 1) -> Estimate:

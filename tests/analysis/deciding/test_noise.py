@@ -79,9 +79,6 @@ def test_one_seed_has_a_value_and_no_interval(typed):
     assert found.value == pytest.approx(1.0)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    # Of 0.03 and -0.03 about their mean, over one less than their number.
-    assert noise.window_spread(settings["a"], "adaptation") == pytest.approx(0.03 * math.sqrt(2))
-    assert noise.window_spread(settings["a"], "forgetting") == 0
 
 
 def test_a_setting_without_a_complete_trial_has_no_value(typed):
