@@ -61,6 +61,24 @@ def test_lines_cut_off_before_a_resume_and_at_the_end_cost_only_themselves(typed
     assert trials.loc["a", "d0_loss"] == pytest.approx(2.2)
 
 
+@pytest.mark.parametrize(("step", "dataset"), [(0, "prose"), (0, "code"), (100, "code")])
+def test_a_loss_of_one_set_that_is_no_number_costs_the_trial_all_measures(typed, step, dataset):
+    broken = typed.add("a", losses=GOOD)
+    typed.add("b", replay=0.5, losses=GOOD)
+    row = json.dumps(evaluation(step, dataset, float("nan")))
+    kept = [
+        line
+        for line in typed.eval_file(broken).read_text().splitlines()
+        if not (f'"step": {step},' in line and dataset in line)
+    ]
+    at = next((at for at, line in enumerate(kept) if json.loads(line)["step"] > step), len(kept))
+    typed.eval_file(broken).write_text("\n".join([*kept[:at], row, *kept[at:]]) + "\n")
+    trials = measured(typed.write())
+    names = ["d0_loss", "d1_loss", "mean_loss", "forgetting", "adaptation"]
+    assert trials.loc["a", names].isna().all()
+    assert trials.loc["b", names].notna().all()
+
+
 def test_a_file_that_is_whole_is_read_as_its_lines_are(tmp_path):
     lines = ['{"step": 1, "x": "a"}', "[1]", "3", '{"step": 2, "x": "b, {c}"}']
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"

@@ -8,6 +8,8 @@ import pytest
 from analysis.deciding.decision import margin
 from analysis.deciding.extent import extent, inside
 from analysis.deciding.pooling import pool
+from analysis.load import load_sweep
+from tests.analysis.deciding.conftest import Decided
 
 THREE = {0.0: (0.9, 1.0), 0.05: (0.4, 0.98), 0.5: (0.1, 0.9)}
 """Replay -> (forgetting, adaptation): all on the front; 5% keeps 98% of the adaptation."""
@@ -22,6 +24,27 @@ def test_the_largest_adaptation_under_the_cap_is_chosen(decided):
     assert best(found, found.decision.under(1.0)) == [0]
     assert best(found, found.decision.under(0.5)) == [0.05]
     assert best(found, found.decision.under(0.2)) == [0.5]
+
+
+def test_what_is_trained_from_random_weights_is_no_candidate(typed):
+    for seed in (0, 1):
+        typed.add(
+            f"a{seed}",
+            0.05,
+            seed,
+            {"prose": [(0, 2.0), (100, 2.5)], "code": [(0, 3.0), (100, 2.0)]},
+        )
+        union = {"prose": [(0, 6.0), (100, 1.5)], "code": [(0, 6.0), (100, 1.0)]}
+        typed.add(f"union{seed}", None, seed, union, baseline="union", scratch=True)
+    found = Decided(load_sweep(typed.write("grid")))
+    assert found.settings["adaptation"].max() == pytest.approx(2.0)
+    for choice in (
+        found.decision.default(),
+        found.decision.under(9.0),
+        found.decision.by_mean_loss(),
+    ):
+        assert found.names(choice.rivals) == [0.05]
+    assert margin(found.settings) == pytest.approx(0.05)
 
 
 def test_nothing_under_the_cap_is_said(decided):
