@@ -128,6 +128,10 @@ def test_a_reader_highlights_sorts_and_changes_the_theme(quickstart, browser):
     heading.click()
     shown = [text for text in column.all_inner_texts() if text[0].isdigit()]
     assert shown == sorted(shown)
+    assert len(set(shown)) > 2
+    heading.click()
+    again = [text for text in column.all_inner_texts() if text[0].isdigit()]
+    assert again == sorted(shown, reverse=True)
 
     page.locator("#axis-1").scroll_into_view_if_needed()
     lines = page.locator("#axis-1 .scatterlayer path.js-line")
