@@ -16,6 +16,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from plain_gpt import PlainGPT, make_optimizer, same_weights, updates
@@ -33,7 +35,31 @@ WARM_UP_STEPS = 10
 LR = 3e-4
 
 
-def run_config(model: str, context: int, batch: int, *, checkpointing: bool) -> RunConfig:
+@dataclass(frozen=True)
+class Measured:
+    """What some updates took.
+
+    Attributes:
+        tokens_per_second: Of all GPUs together.
+        mfu: Model FLOPs over what the GPUs could do.
+        memory: Most bytes allocated at once, on the first GPU.
+        loss: Of the last update, nats per token.
+    """
+
+    tokens_per_second: float
+    mfu: float
+    memory: int
+    loss: float
+
+
+def run_config(
+    model: str,
+    context: int,
+    batch: int,
+    *,
+    checkpointing: bool,
+    precision: Literal["fp32", "bf16"] = "bf16",
+) -> RunConfig:
     """A stage of this model; its data are never read."""
     shape = PRESETS[model]
     vocabulary = shape.vocab_size or padded_vocab_size(257)
@@ -52,7 +78,7 @@ def run_config(model: str, context: int, batch: int, *, checkpointing: bool) -> 
         "schedule": {"type": "constant", "max_lr": LR},
         "stream": [{"name": "random", "corpus": "random", "weight": 1}],
         "evaluation": held_out,
-        "precision": "bf16",
+        "precision": precision,
         "compile": "always",
         "activation_checkpointing": checkpointing,
     }
@@ -86,8 +112,13 @@ def plain_update(config: RunConfig, team: Workers) -> Update:
     return update
 
 
-def measure(update: Update, config: RunConfig, team: Workers, steps: int) -> str:
-    """Times some updates after a warm-up: throughput, utilisation, memory and loss."""
+def measure(
+    make: Callable[[RunConfig, Workers], Update], config: RunConfig, team: Workers, steps: int
+) -> Measured | None:
+    """Times some updates after a warm-up; None: they do not fit into memory."""
+    gc.collect()  # the weights of the one before
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(team.device)
     vocab_size = config.model.vocab_size
     assert vocab_size is not None
     local = config.global_batch_size // team.world_size
@@ -95,6 +126,7 @@ def measure(update: Update, config: RunConfig, team: Workers, steps: int) -> str
     shape = local, config.sequence_length + 1
     batch = torch.randint(vocab_size, shape, generator=generator, device=team.device)
     try:
+        update = make(config, team)
         for _ in range(WARM_UP_STEPS):
             update(batch)
         _synchronize(team)
@@ -103,18 +135,19 @@ def measure(update: Update, config: RunConfig, team: Workers, steps: int) -> str
             loss = update(batch)
         _synchronize(team)
     except torch.OutOfMemoryError:
-        return "out of memory | | |"
+        return None
     rate = steps * config.tokens_per_step / (time.perf_counter() - began)
     peak = PEAK_FLOPS["H100"] * team.world_size
-    used = rate * config.model.flops_per_token(config.sequence_length) / peak
-    cuda = team.device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated(team.device) / 2**30 if cuda else 0
-    return f"{rate:,.0f} tokens/s | {used:.1%} | {memory:.1f} GiB | {team.mean(loss)[0]:.3f}"
+    return Measured(
+        tokens_per_second=rate,
+        mfu=rate * config.model.flops_per_token(config.sequence_length) / peak,
+        memory=torch.cuda.max_memory_allocated(team.device),
+        loss=team.mean(loss)[0],
+    )
 
 
 def _synchronize(team: Workers) -> None:
-    if team.device.type == "cuda":
-        torch.cuda.synchronize(team.device)
+    torch.cuda.synchronize(team.device)
     team.barrier()
 
 
@@ -127,13 +160,17 @@ def show(config: RunConfig, team: Workers, steps: int) -> None:
         print("| trainer | throughput | MFU | peak memory | last loss |", flush=True)
         print("|---|---|---|---|---|", flush=True)
     for name, make in trainers.items():
-        gc.collect()  # the weights of the one before
-        if team.device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(team.device)
-        row = measure(make(config, team), config, team, steps)
-        if team.is_first:
-            print(f"| {name} | {row} |", flush=True)
+        found = measure(make, config, team, steps)
+        if not team.is_first:
+            continue
+        if found is None:
+            print(f"| {name} | out of memory | | | |", flush=True)
+            continue
+        print(
+            f"| {name} | {found.tokens_per_second:,.0f} tokens/s | {found.mfu:.1%} | "
+            f"{found.memory / 2**30:.1f} GiB | {found.loss:.3f} |",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -50,12 +50,13 @@ class _MeanLoss(torch.autograd.Function):
         hidden_grad = torch.empty_like(hidden_ND)
         weight_grad = torch.zeros_like(weight_VD, dtype=torch.float32)
         for part in _chunks(hidden_ND, weight_VD):
-            hidden, targets = hidden_ND[part], targets_N[part, None]
+            hidden, targets = hidden_ND[part], targets_N[part]
+            of_target = torch.arange(len(targets), device=targets.device), targets
             log_p = (hidden @ weight_VD.T).log_softmax(dim=-1, dtype=torch.float32)
-            total -= log_p.gather(-1, targets).sum()
+            total -= log_p[of_target].sum()
             # d loss / d logits = (softmax - one-hot) / N
             grad = log_p.exp_()
-            grad.scatter_add_(-1, targets, grad.new_full(targets.shape, -1.0))
+            grad[of_target] -= 1.0
             grad = grad.div_(len(hidden_ND)).to(hidden.dtype)
             hidden_grad[part] = grad @ weight_VD
             weight_grad += grad.T @ hidden

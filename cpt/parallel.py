@@ -73,15 +73,28 @@ class Workers:
 
 
 @contextlib.contextmanager
-def workers() -> Iterator[Workers]:
-    """Joins the process group: one that exists, one that torchrun describes, or none."""
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if torch.cuda.is_available():
-        device = torch.device("cuda", local_rank % torch.cuda.device_count())
-        torch.cuda.set_device(device)
-    else:
-        device = torch.device("cpu")
-        _keep_freed_memory()
+def workers(*, use_gpu: bool | None = None) -> Iterator[Workers]:
+    """Joins the process group: one that exists, one that torchrun describes, or none.
+
+    Args:
+        use_gpu: Of each worker; None: where there is one.
+
+    Raises:
+        ValueError: A GPU is to be used, but torch finds none.
+    """
+    with contextlib.ExitStack() as settings:
+        if use_gpu or (use_gpu is None and torch.cuda.is_available()):
+            device = _own_gpu()
+            settings.enter_context(_the_same_sums())
+        else:
+            device = torch.device("cpu")
+            _keep_freed_memory()
+        with _group(device) as team:
+            yield team
+
+
+@contextlib.contextmanager
+def _group(device: torch.device) -> Iterator[Workers]:
     ours = not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if ours:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -95,6 +108,43 @@ def workers() -> Iterator[Workers]:
     finally:
         if ours:
             dist.destroy_process_group()
+
+
+def _own_gpu() -> torch.device:
+    """That of this process among the workers of its machine; it becomes torch's current one."""
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"this worker was given a GPU, but torch {torch.__version__} finds none; install a "
+            "torch built for its CUDA driver (nvidia-smi shows which), or set "
+            "resources.gpus_per_worker to 0"
+        )
+    # Whoever starts the workers may show each its own GPU alone, or all of them theirs.
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+@contextlib.contextmanager
+def _the_same_sums() -> Iterator[None]:
+    """Sums on a GPU in one order, so that a state that was interrupted ends as it would have.
+
+    Without it flash attention adds up its gradients as they come: two runs of one bf16 sweep ended
+    0.1 nats apart. It costs a tenth of the throughput (docs/log.md, 2026-11-26).
+    """
+    # Of cuBLAS, read with its first product; as large as what it would take on a Hopper.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic  # has attributes that mypy cannot see
+    fills = memory.fill_uninitialized_memory
+    # A mere warning would leave flash attention as it is.
+    torch.use_deterministic_algorithms(mode=True)
+    memory.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before)
+        memory.fill_uninitialized_memory = fills
 
 
 def _keep_freed_memory() -> None:

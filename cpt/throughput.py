@@ -43,7 +43,14 @@ class Throughput:
     sequences: int
 
 
-def measure(config: RunConfig, share: int, threads: int, seconds: float = SECONDS) -> Throughput:
+def measure(
+    config: RunConfig,
+    share: int,
+    threads: int,
+    seconds: float = SECONDS,
+    *,
+    use_gpu: bool | None = None,
+) -> Throughput:
     """Trains a fresh model of this configuration for a few seconds, as the only worker.
 
     One update costs its worker (share / sequences in a pass) passes and one clipped step; both are
@@ -54,11 +61,12 @@ def measure(config: RunConfig, share: int, threads: int, seconds: float = SECOND
         share: Sequences of a global batch that one worker trains on.
         threads: Of the CPU, as many as a worker is given.
         seconds: To measure for, at the least.
+        use_gpu: See `cpt.parallel.workers`.
 
     Raises:
         MemoryError: The device cannot hold the model with one pass; says how many sequences.
     """
-    with _threads(threads), workers() as team:
+    with _threads(threads), workers(use_gpu=use_gpu) as team:
         most = min(config.micro_batch_size or share, share)
         sequences = 1
         try:

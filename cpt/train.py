@@ -54,6 +54,8 @@ def train(
     tree: ResultTree,
     on_evaluation: OnEvaluation | None = None,
     leave: Leave | None = None,
+    *,
+    use_gpu: bool | None = None,
 ) -> None:
     """Trains a state to its end, from wherever it stands.
 
@@ -64,10 +66,11 @@ def train(
         tree: Holds the token stores, the parent and base states and, afterwards, this state.
         on_evaluation: Called on every rank with the rows of each evaluation, once they are written.
         leave: Looked at after each update; it is enough that one rank is asked.
+        use_gpu: See `cpt.parallel.workers`.
 
     Raises:
-        ValueError: There are more workers than sequences in a global batch, or a validation domain
-            is shorter than a sequence.
+        ValueError: There are more workers than sequences in a global batch, a validation domain
+            is shorter than a sequence, or a GPU is missing.
         LeavingError: It was asked to leave; the updates done so far are saved.
         IncompleteStateError: The parent or base state is not complete.
         DamagedCheckpointError: The final checkpoint of the parent or base is damaged; it was set
@@ -79,7 +82,7 @@ def train(
     mirror.fetch_state(state, checkpoint=False)
     if recovery.is_complete(state, config.end_step):
         return
-    with workers() as team:
+    with workers(use_gpu=use_gpu) as team:
         _check_workers(config, team)
         damaged = mirror.fetch_state(state, checkpoint=True, repair=True)
         team.barrier()  # nothing is written where another rank still fetches

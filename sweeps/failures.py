@@ -8,6 +8,7 @@ import enum
 import errno
 from dataclasses import dataclass
 
+import torch
 import torch.distributed as dist
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.train import WorkerGroupError
@@ -87,6 +88,8 @@ def _kind(error: BaseException) -> Kind:
         return Kind.LEFT
     if isinstance(error, RayError) and not isinstance(error, RayTaskError):
         return Kind.DIED  # a process, its node, or what another process held for it
+    if isinstance(error, torch.AcceleratorError):
+        return Kind.DIED  # of its GPU, which this process can use no more
     if isinstance(error, dist.DistError) or "gloo" in str(error):
         return Kind.PEER
     if isinstance(error, DamagedError | DamagedCheckpointError | IncompleteStateError):
@@ -103,10 +106,14 @@ def _sentence(error: BaseException) -> str:
         return _death(str(error))
     lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
     if _is_out_of_memory(error):
+        # Torch goes on for GPUs, about every process there and an option of its allocator.
+        told = ". ".join(lines[0].split(". ")[:2]).rstrip(".")
         return (
-            f"out of memory ({lines[0]}); lower micro_batch_size, set activation_checkpointing, or "
+            f"out of memory ({told}); lower micro_batch_size, set activation_checkpointing, or "
             "use more workers"
         )
+    if isinstance(error, torch.AcceleratorError):
+        return f"its GPU failed: {lines[0]}"
     if isinstance(error, LeavingError) or _kind(error) in (Kind.SURROUNDINGS, Kind.DAMAGE):
         return lines[-1]
     return f"{type(error).__name__}: {lines[-1]}"

@@ -57,9 +57,16 @@ def _model_faults(spec: SweepSpec) -> Iterator[str]:
 def _resource_faults(spec: SweepSpec) -> Iterator[str]:
     resources, batch = spec.resources, spec.global_batch_size
     gpus = resources.gpus_per_worker
-    if gpus > 1 and not gpus.is_integer():
+    if gpus > 1:
         yield (
-            f"resources.gpus_per_worker: got {gpus:g}; must be a whole number, or a share below 1."
+            f"resources.gpus_per_worker: got {gpus:g}; must be at most 1, since a worker trains on "
+            "one GPU; raise resources.workers instead."
+        )
+    if 0 < gpus < 1 and resources.most_workers > 1:
+        yield (
+            f"resources.gpus_per_worker: got {gpus:g}; must be 1 (or 0) where resources.workers is "
+            "above 1, since NCCL refuses two workers of a state on one GPU; a share is for states "
+            "of one worker."
         )
     if isinstance(resources.workers, tuple):
         # Shares of a batch that differ by one sequence are exact, but leave workers waiting.

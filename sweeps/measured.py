@@ -23,8 +23,10 @@ def measured_tariff(plan: Plan, say: Callable[[str], None]) -> Tariff:
     spec, given = plan.spec, given_tariff(plan.spec)
     state = next(iter(plan.states.values()))
     share = spec.global_batch_size // spec.resources.most_workers
+    # This machine may have no GPU, though the cluster does; what was measured is said.
+    use_gpu = None if spec.resources.gpus_per_worker > 0 else False
     try:
-        found = measure(state.config, share, spec.resources.cpus_per_worker)
+        found = measure(state.config, share, spec.resources.cpus_per_worker, use_gpu=use_gpu)
     except MemoryError as error:
         raise ConfigError([f"micro_batch_size: {error}; lower it, or the model."]) from error
     say(_told(found, given))
