@@ -87,10 +87,15 @@ def tables(part: Any, rows: int, source: SourceConfig, field: str) -> Iterator[A
 
 
 def library() -> Any:
-    """`datasets`, quiet: what it and the hub's client would report is in the errors they raise."""
+    """`datasets`, quiet: what it and the hub's client would report is in the errors they raise.
+
+    It would also tell Hugging Face of every file that it opens, local ones too; behind a firewall
+    that takes twenty seconds a file.
+    """
     import datasets
     from huggingface_hub.utils import disable_progress_bars, logging
 
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     disable_progress_bars()

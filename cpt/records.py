@@ -20,6 +20,7 @@ This file is the one contract between training, sweeps and analysis (standard li
         sweep.yaml plan.json       as submitted
         owner.json                 who runs it at this moment (sweeps.owner)
         ray/                       what Ray keeps while it runs
+        trackers/                  what trackers were told (sweeps.tracking), and what they keep
         report.html trials.csv     what a person reads
 
 Rows are only ever appended. After a resume the rows past the resumed step stand there twice;
@@ -375,6 +376,11 @@ class SweepDir:
     def ray(self) -> Path:
         """What Ray keeps while the sweep runs."""
         return self.path / "ray"
+
+    @property
+    def trackers(self) -> Path:
+        """How far trackers were told of the rows, and what they write where no place was named."""
+        return self.path / "trackers"
 
     @property
     def report(self) -> Path:

@@ -79,13 +79,17 @@ def below(uri: str, name: str) -> str:
     return parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
 
 
-def cache_of(uri: str) -> Path:
-    """This machine's folder for what is kept at a URI; no two URIs share one."""
+def cache_folder() -> Path:
+    """Where this machine keeps its copies of what lies on object storage."""
     named = os.environ.get("REWARM_CACHE")
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(named).expanduser() if named else user / "rewarm"
+    return (Path(named).expanduser() if named else user / "rewarm").resolve()
+
+
+def cache_of(uri: str) -> Path:
+    """This machine's folder for what is kept at a URI; no two URIs share one."""
     parts = urlsplit(uri)
     alike = parts._replace(
         path=parts.path.strip("/"), query=urlencode(sorted(parse_qsl(parts.query)))
     )
-    return folder.resolve() / "tokens" / hashlib.sha256(alike.geturl().encode()).hexdigest()[:16]
+    return cache_folder() / "tokens" / hashlib.sha256(alike.geturl().encode()).hexdigest()[:16]

@@ -19,13 +19,20 @@ from tests.chaos.processes import descendants, kill_all, training
 class LocalCluster:
     """A head and some nodes, with Ray's files in a folder of its own.
 
+    Attributes:
+        ray: As Ray calls it.
+
     Args:
         nodes: How many, beside the head.
         disks: A folder in which each machine has one of its own for its copies of an object store;
             it is lost with the machine.
+        lost_after_seconds: Of silence, as long as which a node that is gone is not missed.
+        drivers: How many drivers of groups are kept on the head; 0: they go where there is room.
     """
 
-    def __init__(self, nodes: int, disks: Path) -> None:
+    def __init__(
+        self, nodes: int, disks: Path, *, lost_after_seconds: int = 3, drivers: int = 0
+    ) -> None:
         self._disks, self._added = disks, 0
         self._disk_of: dict[str, Path] = {}
         # Short, for the paths of sockets are; set before Ray is imported, here and in the driver.
@@ -36,10 +43,11 @@ class LocalCluster:
         from ray._common.network_utils import find_free_port
         from ray.cluster_utils import Cluster
 
-        self._cluster: Any = Cluster(
+        self.ray: Any = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
+                "resources": {"driver": drivers} if drivers else {},
                 "include_dashboard": True,
                 # Ray's own may be another cluster's.
                 "dashboard_port": find_free_port(),
@@ -47,7 +55,7 @@ class LocalCluster:
                 "_system_config": {
                     "health_check_initial_delay_ms": 1000,
                     "health_check_period_ms": 1000,
-                    "health_check_failure_threshold": 3,
+                    "health_check_failure_threshold": lost_after_seconds,
                 },
             },
         )
@@ -57,12 +65,12 @@ class LocalCluster:
     @property
     def address(self) -> str:
         """For `--address`."""
-        return str(self._cluster.address)
+        return str(self.ray.address)
 
     @property
     def nodes(self) -> list[Any]:
         """Ray's nodes beside the head, oldest first."""
-        return sorted(self._cluster.worker_nodes, key=lambda node: _raylet(node).pid)
+        return sorted(self.ray.worker_nodes, key=lambda node: _raylet(node).pid)
 
     def nodes_that_train(self) -> list[Any]:
         """Those with a training process."""
@@ -78,7 +86,7 @@ class LocalCluster:
         disk = self._disks / f"node-{self._added}"
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REWARM_CACHE", str(disk))
-            node = self._cluster.add_node(num_cpus=1)
+            node = self.ray.add_node(num_cpus=1)
         self._disk_of[node.node_id] = disk
 
     def kill(self, node: Any) -> None:
@@ -88,7 +96,7 @@ class LocalCluster:
         if psutil.pid_exists(raylet):
             doomed.insert(0, psutil.Process(raylet))
         kill_all(doomed)
-        self._cluster.remove_node(node, allow_graceful=False)
+        self.ray.remove_node(node, allow_graceful=False)
         shutil.rmtree(self._disk_of[node.node_id], ignore_errors=True)
 
     def drain(self, node: Any, seconds: float) -> None:
@@ -106,7 +114,7 @@ class LocalCluster:
 
     def shut_down(self) -> None:
         """Ends every node, and removes Ray's files."""
-        self._cluster.shutdown()
+        self.ray.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

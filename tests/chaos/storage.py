@@ -52,7 +52,7 @@ class Bucket:
         from moto.core.models import DEFAULT_ACCOUNT_ID
         from moto.s3.models import s3_backends
 
-        from tests.conftest import S3Server
+        from tests.s3_server import S3Server
 
         os.environ |= {
             "AWS_ACCESS_KEY_ID": "some-key-id",

@@ -119,6 +119,16 @@ def test_documents_are_joined_and_each_is_ended(file: Path, tree: ResultTree) ->
     assert store.path == tree.tokens(meta.corpus_id)
 
 
+def test_nobody_is_told_which_files_are_read(
+    file: Path, tree: ResultTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("datasets.load.get_session", lambda: asked.append("Hugging Face"))
+    built(letters(file), tree)
+    assert asked == []
+
+
 def test_without_a_domain_column_there_are_no_domains(file: Path, tree: ResultTree) -> None:
     store = built(letters(file), tree)
     assert store.meta.domains == ()

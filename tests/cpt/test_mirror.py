@@ -541,6 +541,25 @@ def test_a_status_written_during_a_fetch_is_not_lost(copy) -> None:
 
 
 @pytest.mark.long
+def test_a_status_replaced_by_a_longer_one_while_it_is_read_is_read_whole(s3, copy) -> None:
+    """By one byte: what is cut off is the end of the line, and the rest still reads as JSON."""
+    writer, reader = copy("writer").state("a"), copy("reader").state("a")
+    Mirror.of(copy("writer")).write_status(writer, Status(status=RUNNING, step=30))
+    answers = s3._app
+
+    def replacing(environ, start_response):
+        answer = list(answers(environ, start_response))
+        if environ["REQUEST_METHOD"] == "HEAD" and environ["PATH_INFO"].endswith("status.json"):
+            s3._app = answers
+            Mirror.of(copy("writer")).write_status(writer, Status(status=COMPLETE, step=40))
+        return answer
+
+    s3._app = replacing
+    Mirror.of(copy("reader")).fetch(reader.status)
+    assert s3._app is answers
+    assert reader.read_status() == Status(status=COMPLETE, step=40)
+
+
 def test_errors_that_pass_are_waited_for(s3, copy) -> None:
     here, there = copy("here"), copy("there")
     state = write_state(here)
