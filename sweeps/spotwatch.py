@@ -5,6 +5,9 @@ cloud about notices there. It asks the metadata service every few seconds; while
 each Ray node of this machine is drained once, with the time that is left as its deadline. What
 trains on it then saves, and nothing new is placed there. It never ends by itself: a service or a
 cluster that cannot be reached is said once, and asked again less and less often.
+
+With `--at-once SECONDS` it asks no cloud: for who knows by other means that this machine goes, as
+Kubernetes does that ends a pod (clusters/kuberay.yaml).
 """
 
 import argparse
@@ -156,14 +159,39 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cloud", choices=["auto", "aws", "gcp"], default="auto")
     parser.add_argument("--interval", type=float, default=INTERVAL_SECONDS, help="in seconds")
     parser.add_argument("--endpoint", default=LINK_LOCAL, help="of the metadata service")
+    parser.add_argument(
+        "--at-once",
+        type=float,
+        metavar="SECONDS",
+        help="drain now, with so many seconds left, wait for them and end",
+    )
     parser.add_argument("--node-ip", help="this machine's address, as `ray start` was told it")
     return parser.parse_args()
+
+
+def leave(address: str, node_ip: str | None, seconds: float) -> None:
+    """Drains the Ray nodes of this machine, and gives what trains on them the time to save.
+
+    Args:
+        address: Of the cluster's head, `host:port`.
+        node_ip: As `drain` takes it.
+        seconds: Until the machine goes.
+
+    Raises:
+        ClusterUnreachableError: The head does not answer, or knows no node of this machine.
+    """
+    notice = Notice(deadline=time.time() + seconds, said=f"told to leave in {seconds:g} s")
+    for node in sorted(drain(address, node_ip, notice, frozenset())):
+        log.info("%s; draining Ray node %s", notice.said, node)
+    time.sleep(seconds)
 
 
 def main() -> None:
     """Watches until it is killed."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
     given = _arguments()
+    if given.at_once is not None:
+        return leave(given.address, given.node_ip, given.at_once)
     watch = Watch(
         lambda: service(given.cloud, given.endpoint.rstrip("/")),
         lambda notice, already: drain(given.address, given.node_ip, notice, already),

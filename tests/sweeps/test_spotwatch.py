@@ -273,7 +273,7 @@ def own_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _work() -> None:
-    time.sleep(60)
+    time.sleep(600)
 
 
 @pytest.mark.ray
@@ -318,6 +318,15 @@ def test_a_notice_drains_the_ray_nodes_of_this_machine_and_no_other(own_ray, clo
         time.sleep(1)
         assert watcher.poll() is None
         assert log.read_text().count("draining Ray node") == 1
+        # And without a cloud, which asks nobody.
+        subprocess.run(
+            [sys.executable, "-m", "sweeps.spotwatch", "--address", cluster.address,
+             "--node-ip", "127.0.0.3", "--at-once", "1"],
+            cwd=REPOSITORY, check=True,
+        )  # fmt: skip
+        assert [node["NodeManagerAddress"] for node in ray.nodes() if not node["Alive"]] == [
+            "127.0.0.3"
+        ]
     finally:
         if watcher is not None:
             watcher.kill()
