@@ -230,6 +230,15 @@ def checkpoints(config: RunConfig, first_step: int) -> int:
         config: The state's.
         first_step: The step of its base, whose checkpoint is not its own; 0 without one.
     """
+    return min(checkpoints_made(config, first_step), config.keep_checkpoints)
+
+
+def checkpoints_made(config: RunConfig, first_step: int) -> int:
+    """How many checkpoints a state writes, those that it removes again among them.
+
+    Args:
+        config: The state's.
+        first_step: As for `checkpoints`.
+    """
     interval, end = config.checkpoint_interval_steps, config.end_step
-    made = (end - 1) // interval - first_step // interval + 1
-    return min(made, config.keep_checkpoints)
+    return (end - 1) // interval - first_step // interval + 1

@@ -71,9 +71,23 @@ def rehearse(spec: SweepSpec, taken: TakenModel | None = None) -> None:
         ConfigError: Schedules, stopping or sequences do not fit; one sentence for each fault.
     """
     first = spec.axes.model_copy(update={"seed": spec.seeds[:1]})
-    facts = {name: _ample(spec, name) for name in spec.stage_datasets}
     needed = BYTES_AND_END if spec.tokenizer_name == BYTES else 1
-    make_plan(spec.model_copy(update={"axes": first}), facts, needed, taken, end_of_text=0)
+    ample_plan(spec.model_copy(update={"axes": first}), needed, taken)
+
+
+def ample_plan(spec: SweepSpec, vocab_size: int, taken: TakenModel | None = None) -> Plan:
+    """Plans as if every source held all that is asked of it.
+
+    Args:
+        spec: What was asked for.
+        vocab_size: The tokenizer's.
+        taken: The model that a sweep with a checkpoint starts from.
+
+    Raises:
+        ConfigError: Schedules, stopping or sequences do not fit; one sentence for each fault.
+    """
+    facts = {name: _ample(spec, name) for name in spec.stage_datasets}
+    return make_plan(spec, facts, vocab_size, taken, end_of_text=0)
 
 
 def _ample(spec: SweepSpec, name: str) -> DatasetFacts:

@@ -14,6 +14,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import Any
 
 # Read when ray.train is imported: the default poll of two seconds is longer than short states.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+# A group waits for machines that a cloud has yet to start; Ray would ask again each minute.
+os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "3600")
 # Progress is ours, drawn from the rows.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # Tune would wait ten seconds for trials that do not listen; the result tree needs no goodbye.
@@ -34,7 +37,6 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 import ray
 from ray import cloudpickle, tune
-from ray.exceptions import AuthenticationError
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
@@ -45,7 +47,9 @@ from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda, settled_states
 from sweeps.answers import Answers
 from sweeps.attempts import Attempts
-from sweeps.capacity import capacity, worker_resources
+from sweeps.capacity import growth, has_drivers, living, room
+from sweeps.cluster.entering import REFUSALS, not_entered
+from sweeps.cluster.machine import OWN_STORE_BYTES
 from sweeps.cohorts import Compared, cohorts
 from sweeps.failures import failure
 from sweeps.following import followed, patiently
@@ -53,6 +57,7 @@ from sweeps.leaving import tell_to_leave
 from sweeps.manners import apart, deaths_of_all_kinds, quiet_about_deaths
 from sweeps.plan import Plan
 from sweeps.rungs import passed, recorded_config
+from sweeps.scaling import Room, too_small
 from sweeps.scheduler import CohortScheduler, NoPreference
 from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources
@@ -64,6 +69,10 @@ from sweeps.worker import train_state, trainable
 class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
     {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 )
+
+
+JOINING_SECONDS = 600.0
+"""How long a run waits for the first machine of a cluster that does not say what they have."""
 
 
 class ClusterError(RuntimeError):
@@ -90,11 +99,18 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def cluster(address: str | None, resources: Resources) -> Iterator[int]:
-    """Connects to a cluster, or starts Ray on this machine; yields how many states fit at once.
+def cluster(
+    address: str | None, resources: Resources, say: Callable[[str], None]
+) -> Iterator[Room]:
+    """Connects to a cluster, or starts Ray on this machine; yields what there is room for.
+
+    Args:
+        address: Of the cluster; None: Ray is started here.
+        resources: Of one state.
+        say: Told that machines are waited for.
 
     Raises:
-        ClusterError: It cannot be entered, or not even one state fits.
+        ClusterError: It cannot be entered, or not even one state will ever fit.
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
@@ -105,42 +121,36 @@ def cluster(address: str | None, resources: Resources) -> Iterator[int]:
                 include_dashboard=None if address else resources.most_workers > 1,
                 # It starts any program that is asked of it.
                 dashboard_host="127.0.0.1",
-                object_store_memory=None if address else 100 * 1024 * 1024,
+                object_store_memory=None if address else OWN_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, AuthenticationError) as error:
+    except REFUSALS as error:
         if address is None:
             raise
-        raise ClusterError(
-            f"--address: got {address}, which cannot be entered ({_first_line(error)}); check that "
-            "it runs, and where it asks for a token set RAY_AUTH_MODE=token and give this machine "
-            "the cluster's ~/.ray/auth_token."
-        ) from error
+        raise ClusterError(not_entered(address, error)) from error
     # Attempts that end with an error are ours to tell, in a sentence and not a stack.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray takes it for itself and would print a stack.
     signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        at_once = capacity(resources) // resources.least_workers
-        if at_once < 1:
-            available = ray.cluster_resources()
-            needed = {
-                name: amount * resources.least_workers
-                for name, amount in worker_resources(resources).items()
-            }
-            there = {name: available.get(name, 0) for name in needed}
-            raise ClusterError(
-                f"resources: one state needs {needed} (resources.workers x per worker), but the "
-                f"cluster has {there}; lower resources."
-            )
-        yield at_once
+        yield _joined(resources, say)
     finally:
         ray.shutdown()
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _joined(resources: Resources, say: Callable[[str], None]) -> Room:
+    """The room of a cluster on which a state fits; machines one owns join when they like."""
+    until = time.monotonic() + JOINING_SECONDS
+    found, limits = room(resources), growth()
+    if found.at_most(resources) < 1 and limits is not None and not limits.are_told:
+        say("waiting for machines to join the cluster")
+        while found.at_most(resources) < 1 and time.monotonic() < until:
+            time.sleep(1)
+            found = room(resources)
+    if found.at_most(resources) < 1:
+        raise ClusterError(too_small(living(), limits, resources))
+    return found
 
 
 def run(
@@ -179,7 +189,7 @@ def run(
     endings = _Endings(attempts, leave)
     searcher = StateSearcher(todo.todo, tree, resources, str(scratch), compared, attempts, leave)
     tuner = tune.Tuner(
-        trainable(function, resources),
+        trainable(function, resources, has_drivers=has_drivers()),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,

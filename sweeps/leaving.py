@@ -32,6 +32,20 @@ def tell_to_leave(ear: str, reason: str) -> None:
     internal_kv._internal_kv_put(ear, reason, namespace=_NAMESPACE)
 
 
+def note_begun(attempt: str) -> None:
+    """Notes that the workers of a group live, so that what an attempt is told reaches somebody."""
+    internal_kv._internal_kv_put(_begun(attempt), "", namespace=_NAMESPACE)
+
+
+def has_begun(attempt: str) -> bool:
+    """Whether that was noted."""
+    return bool(internal_kv._internal_kv_exists(_begun(attempt), namespace=_NAMESPACE))
+
+
+def _begun(attempt: str) -> str:
+    return f"{attempt}/begun"
+
+
 @functools.cache
 def heard(ears: tuple[str, ...], nodes: tuple[str, ...]) -> Leave:
     """What this process hears, from the first call with these arguments on.

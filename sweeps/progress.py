@@ -23,6 +23,8 @@ TAIL_BYTES = 2048
 HEARTBEAT_SECONDS = 30.0
 """How often plain output says what runs, where there is no terminal to draw on."""
 
+NOTHING_RUNS = "nothing is being trained: machines or processes are starting"
+
 
 @dataclass(frozen=True)
 class StateProgress:
@@ -141,8 +143,11 @@ class _Watch:
         self._ended: set[str] = set()
 
     def update(self) -> Iterator[str]:
-        """Looks again; a sentence for each state that began or ended."""
-        self.rows = look(self.agenda.todo, self.tree)
+        """Looks again at what has not ended; a sentence for each state that began or ended."""
+        self.rows = [
+            row if row.task.state.id in self._ended else _look(row.task, self.tree)
+            for row in self.rows
+        ]
         for row in self.rows:
             name = row.task.state.id
             if row.word is None or self._is_old(name):
@@ -213,8 +218,9 @@ def _plain(watch: _Watch, console: Console, stop: threading.Event) -> None:
             )  # fmt: skip
         if time.monotonic() - beat > HEARTBEAT_SECONDS:
             beat = time.monotonic()
-            for row in watch.running():
-                console.print(f"    {_line(row)}", highlight=False, markup=False, soft_wrap=True)
+            lines = [_line(row) for row in watch.running()] or [NOTHING_RUNS]
+            for line in lines:
+                console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
         if last_turn:
             return
 
@@ -255,4 +261,4 @@ def _drawing(watch: _Watch) -> Group:
     bar = ProgressBar(total=watch.tokens_in_all, completed=watch.tokens, width=30)
     foot = Table.grid(padding=(0, 2))
     foot.add_row(bar, summary)
-    return Group(table, foot)
+    return Group(table if watch.running() else Text(NOTHING_RUNS), foot)

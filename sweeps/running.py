@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Container
+from contextlib import nullcontext
 from types import FrameType
 
 from cpt.mirror import Mirror
@@ -16,9 +17,11 @@ from sweeps.ownership import owned
 from sweeps.places import place_of
 from sweeps.plan import Plan
 from sweeps.reporting import report
-from sweeps.spec import SweepSpec
+from sweeps.scaling import Room
+from sweeps.spec import Resources, SweepSpec
 from sweeps.store import Found, find, mend, tree_of
 from sweeps.targets import SweepTarget
+from sweeps.tracking.possible import tracker_faults
 from sweeps.words import counted
 
 MOST_ROUNDS = 10
@@ -38,6 +41,8 @@ def run_sweep(spec: SweepSpec, submitted: str, address: str | None, *, retry_fai
         ConfigError: The sweep cannot be planned, has another driver, or does not fit the cluster.
         StoreError: Its storage cannot be reached, or is damaged.
     """
+    if faults := list(tracker_faults(spec.trackers)):
+        raise ConfigError(faults)
     # What a scheduler sends before it takes the machine away.
     signal.signal(signal.SIGTERM, _interrupt)
     with extra("train"):
@@ -92,6 +97,8 @@ def _train(
     settled = show.what_is_settled(todo)
     if not todo.todo:
         out.print(f"nothing to train: {settled} of {counted(len(planned.states), 'state')}")
+        if planned.spec.trackers.wanted:
+            _tell_trackers(planned, tree, address)
         return Exit.FAILED if todo.failed else Exit.DONE
     out.print(f"{counted(len(todo.todo), 'state')} to train, {settled} already")
     status = _launch(planned, tree, todo, address)
@@ -110,20 +117,49 @@ def _mend(label: str, found: Found, tree: ResultTree, name: str) -> None:
         err.print(f"damaged: {label}: {sentence}", markup=False, soft_wrap=True)
 
 
-def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
+def _keep_to_itself(address: str | None) -> None:
     if address is None:
         # Read when Ray is imported: what runs on this machine alone listens on its loopback alone,
         # where Ray would listen on all of its addresses.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def _tell_trackers(planned: Plan, tree: ResultTree, address: str | None) -> None:
+    """Tells trackers what they were not told when it was trained."""
+    _keep_to_itself(address)
+    with extra("sweep"):
+        from sweeps import launch
+        from sweeps.tracking.following import UNHURRIED_SECONDS, is_behind, tracked
+
+    if not is_behind(planned, tree, say):
+        return
+    say("telling trackers what they were not told")
+    # Ray's callback for W&B has processes of Ray's; the others need none.
+    needs_ray = planned.spec.trackers.wandb is not None
+    try:
+        with (
+            launch.cluster(address, planned.spec.resources, say) if needs_ray else nullcontext(),
+            tracked(planned, tree, say, farewell_seconds=UNHURRIED_SECONDS),
+        ):
+            pass
+    except launch.ClusterError as error:
+        raise ConfigError([str(error)]) from error
+
+
+def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) -> Exit | None:
+    _keep_to_itself(address)
     # Imported here: Ray and torch take seconds, and no other command needs them.
     with extra("sweep"):
         from sweeps import launch, progress
+        from sweeps.tracking.following import tracked
 
     began = time.monotonic()
     try:
-        with launch.cluster(address, planned.spec.resources) as slots:
-            out.print(f"Ray is up: {counted(slots, 'state')} at a time")
-            with progress.shown(todo, tree, out):
+        with launch.cluster(address, planned.spec.resources, say) as room:
+            out.print(_told(room, planned.spec.resources))
+            if address is not None:
+                _check_reach(tree, planned.spec.resources, room)
+            with progress.shown(todo, tree, out), tracked(planned, tree, say):
                 outcome = launch.run(planned, todo, tree, say)
     except launch.ClusterError as error:
         raise ConfigError([str(error)]) from error
@@ -143,6 +179,22 @@ def _launch(planned: Plan, tree: ResultTree, todo: Agenda, address: str | None) 
         return Exit.INTERRUPTED
     out.print(f"trained in {progress.duration(time.monotonic() - began)}")
     return Exit.FAILED if outcome.failed else Exit.DONE
+
+
+def _check_reach(tree: ResultTree, resources: Resources, room: Room) -> None:
+    """Refuses storage that a machine of the cluster cannot use, before anything is trained."""
+    from sweeps.cluster.reach import unreachable
+
+    if room.now(resources) < 1:
+        say("waiting for the first machine, which is asked whether it reaches the storage")
+    if faults := unreachable(tree, resources):
+        raise ConfigError(faults)
+
+
+def _told(room: Room, resources: Resources) -> str:
+    now, at_most = room.now(resources), room.at_most(resources)
+    grown = f", {at_most} once the cluster has grown" if at_most > now else ""
+    return f"Ray is up: {counted(now, 'state')} at a time{grown}"
 
 
 def _waits(todo: Agenda, name: str, failed: Container[str]) -> bool:

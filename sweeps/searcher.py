@@ -12,9 +12,10 @@ from cpt.mirror import Mirror
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Task
 from sweeps.attempts import Attempts
-from sweeps.capacity import capacity, share
+from sweeps.capacity import room
 from sweeps.cohorts import Compared
 from sweeps.following import patiently
+from sweeps.scaling import Room, share
 from sweeps.spec import Resources
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -35,10 +36,11 @@ class _Running:
 
 
 class StateSearcher(Searcher):
-    """Hands out tasks whose predecessor is complete, as many as fit in the cluster now.
+    """Hands out tasks whose predecessor is complete, as many as fit in the cluster.
 
-    None is handed out before it can run, or a longer path that becomes ready in the meantime
-    would queue behind it. A task whose attempt died comes back, if `attempts` says so.
+    Where the cluster does not grow none is handed out before it can run, or a longer path that
+    becomes ready in the meantime would queue behind it. One that grows does so for what waits. A
+    task whose attempt died comes back, if `attempts` says so.
 
     Args:
         todo: Longest remaining path first, and what comes before a state before it.
@@ -72,7 +74,7 @@ class StateSearcher(Searcher):
         self._ray_storage = ray_storage
         self._compared = compared
         self._attempts, self._leave = attempts, leave
-        self._capacity, self._looked = 0, float("-inf")
+        self._room, self._looked = Room(0, 0), float("-inf")
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # FINISHED is text
         """The configuration of a trial, None to be asked again, or FINISHED."""
@@ -83,7 +85,9 @@ class StateSearcher(Searcher):
             # Those that run may come back.
             return None if self._running or self._undecided else str(Searcher.FINISHED)
         ready = [task for task in self._waiting if self._is_ready(task)]
-        workers = share(self._free(), len(ready), self._resources)
+        used = sum(one.workers for one in self._running.values())
+        running = len(self._running)
+        workers = share(self._room_now(), used, running, len(ready), self._resources)
         if not workers:
             return None
         self._waiting.remove(ready[0])
@@ -98,8 +102,10 @@ class StateSearcher(Searcher):
     ) -> None:
         """Frees what comes after a finished state; gives up what comes after any other."""
         task = self._running.pop(trial_id).task
-        patiently(Mirror.of(self._tree).fetch_states, [task.state.id])
-        status = self._tree.state(task.state.id).read_status()
+        state = self._tree.state(task.state.id)
+        # Nothing starts meanwhile: of all that is stored of a state this is one file.
+        patiently(Mirror.of(self._tree).fetch, state.status)
+        status = state.read_status()
         if status is not None and status.status is StatusWord.COMPLETE:
             self._missing.discard(task.state.id)
         elif error:
@@ -159,8 +165,7 @@ class StateSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the result tree is the only memory."""
 
-    def _free(self) -> int:
-        """Workers that could start now."""
+    def _room_now(self) -> Room:
         if time.monotonic() - self._looked >= LOOK_AGAIN_SECONDS:
-            self._capacity, self._looked = capacity(self._resources), time.monotonic()
-        return self._capacity - sum(one.workers for one in self._running.values())
+            self._room, self._looked = room(self._resources), time.monotonic()
+        return self._room

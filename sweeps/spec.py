@@ -27,6 +27,7 @@ from cpt.storage import holds_secret, place, shown_uri
 from cpt.tokenizer_config import NamedOrTrained, TrainedTokenizerConfig
 from sweeps.factors import Axes, Center, Lengths, Listed, ScheduleShape, ScheduleType, StageAxes
 from sweeps.stopping import AshaStopping, NoStopping
+from sweeps.trackers_config import Trackers, names_someone
 
 Baseline = Literal["no_rewarm", "no_redecay", "downstream_only", "union"]
 CHECKPOINT_FIELD = "upstream.checkpoint"
@@ -240,7 +241,10 @@ class Resources(Frozen):
             for when an attempt begins.
         replicas: Groups of workers that each hold the whole model, sharded inside a group.
         cpus_per_worker: Threads.
-        gpus_per_worker: Of Ray's; a share of one lets several workers use it.
+        gpus_per_worker: 0, 1, or a share of one that several states of one worker use. With 0 a
+            GPU that is there is not touched.
+        states_at_once: At most so many are trained at once; None: as many as there is room for. A
+            cluster that grows in a way not seen from its head (KubeRay) is asked to grow to these.
         max_failures: How often in a row, without a new checkpoint between, an attempt at a state
             may die before the state is given up. A machine taken away with notice does not count.
     """
@@ -249,6 +253,7 @@ class Resources(Frozen):
     replicas: Count = 1
     cpus_per_worker: Count = 1
     gpus_per_worker: NotNegative = 0.0
+    states_at_once: Count | None = None
     max_failures: CountOrZero = 3
 
     @property
@@ -311,6 +316,7 @@ class SweepSpec(Frozen):
     stopping: Stopping = NoStopping()
     resources: Resources = Resources()
     cost: Cost = Cost()
+    trackers: Trackers = Trackers()
 
     @model_validator(mode="after")
     def _check_storage(self) -> Self:
@@ -323,6 +329,14 @@ class SweepSpec(Frozen):
                     "be written down with it; put that into the environment (e.g. "
                     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
                 )
+        mlflow = self.trackers.mlflow
+        if mlflow is not None and names_someone(mlflow.tracking_uri):
+            raise ValueError(
+                f"trackers.mlflow.tracking_uri: got {shown_uri(mlflow.tracking_uri)} with a user, "
+                "password or key, which would be written down with it; put that into the "
+                "environment (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                "MLFLOW_TRACKING_TOKEN)."
+            )
         return self
 
     @property

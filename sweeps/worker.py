@@ -12,9 +12,11 @@ A state that may be compared reports to Tune at its rungs and nowhere else, and 
 Tune's decision: on one worker inside the report, in a group for an answer of its own.
 """
 
+import gc
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,22 +32,28 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.trainable import wrap_function
 
 from cpt.config import RunConfig
-from cpt.leaving import Leave
+from cpt.leaving import EXIT_INTERRUPTED, Leave
 from cpt.mirror import Mirror
 from cpt.parsing import parse
 from cpt.records import EvalRow, ResultTree
+from cpt.token_store import StoreError
 from cpt.train import DivergedError
 from cpt.train import train as train_stage
 from sweeps.answers import wait_for_answer
-from sweeps.capacity import worker_resources
-from sweeps.leaving import heard, tell_to_leave
+from sweeps.capacity import DRIVER
+from sweeps.interfaces import meet_where_ray_does
+from sweeps.leaving import has_begun, heard, note_begun, tell_to_leave
 from sweeps.rungs import Comparison, losses, passed, recorded_config
+from sweeps.scaling import worker_resources
 from sweeps.spec import Resources
 from sweeps.store import training_tree
 
 # Read when an ended trial's process is reused: the default of two seconds may pass while a busy
 # machine frees a model, and the next state would fail for it.
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
+
+BEGINNING_SECONDS = 10.0
+"""What a group that is asked to leave has to come to life, if its machines are there."""
 
 
 def train_state(trial: dict[str, Any]) -> None:
@@ -93,13 +101,16 @@ def train_state(trial: dict[str, Any]) -> None:
     trainer.fit()
 
 
-def trainable(function: Callable[[dict[str, Any]], None], resources: Resources) -> type[Trainable]:
+def trainable(
+    function: Callable[[dict[str, Any]], None], resources: Resources, *, has_drivers: bool
+) -> type[Trainable]:
     """A function as Tune runs it, in a process that takes SIGTERM for a request.
 
     Args:
         function: As `train_state`.
         resources: Of one state. Tune reserves those of the one worker in the trial's process, or
-            nearly nothing for the driver of a group.
+            what the driver of a group needs.
+        has_drivers: Whether machines are set apart for those drivers, see `capacity.DRIVER`.
     """
 
     class TrainsStates(wrap_function(function)):  # type: ignore[misc] # a class made on the spot
@@ -107,9 +118,9 @@ def trainable(function: Callable[[dict[str, Any]], None], resources: Resources) 
         def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
             # Tune refuses a trial of no resources at all, and any share of a CPU would leave too
             # little for the workers where they need all there are: a byte is missed by nobody.
+            of_driver = {DRIVER: 1.0} if has_drivers else {"memory": 1.0}
             is_group = config["workers"] > 1
-            bundle = {"memory": 1.0} if is_group else worker_resources(resources)
-            return PlacementGroupFactory([bundle])
+            return PlacementGroupFactory([of_driver if is_group else worker_resources(resources)])
 
         def setup(self, config: dict[str, Any]) -> None:
             """Called in the process's main thread; the training has one of its own."""
@@ -126,6 +137,10 @@ def _run_name(trial: dict[str, Any]) -> str:
 def _pass_on(leave: Leave, attempt: str) -> None:
     """In the driver of a group: what it is asked is meant for its workers."""
     tell_to_leave(attempt, leave.wait())
+    time.sleep(BEGINNING_SECONDS)
+    if not has_begun(attempt):
+        # Ray waits for machines that a cloud may not have for hours, and cannot be told to stop.
+        os._exit(EXIT_INTERRUPTED)
 
 
 @dataclass
@@ -142,8 +157,10 @@ class _ListeningConfig(TorchConfig):
 
 class _ListeningBackend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        worker_group.execute(meet_where_ray_does)
         super().on_start(worker_group, backend_config)
         worker_group.execute(_listen_to_sigterm, backend_config.ears, backend_config.nodes)
+        note_begun(backend_config.ears[-1])
 
 
 def _listen_to_sigterm(ears: tuple[str, ...], nodes: tuple[str, ...]) -> None:
@@ -153,6 +170,7 @@ def _listen_to_sigterm(ears: tuple[str, ...], nodes: tuple[str, ...]) -> None:
 
 def _train_loop(trial: dict[str, Any]) -> None:
     """Runs on every worker of the group."""
+    _check_storage(trial)
     resources = parse(Resources, json.loads(trial["resources"]))
     torch.set_num_threads(resources.cpus_per_worker)
     config = parse(RunConfig, json.loads(trial["run"]))
@@ -164,11 +182,37 @@ def _train_loop(trial: dict[str, Any]) -> None:
         run = _run_name(trial) if trial["workers"] > 1 else None
         reporter = _Reporter(config, tree, trial["comparison"], run)
         reporter.report_passed()
+    leave = heard(trial["ears"], trial["nodes"])
     try:
-        train_stage(config, tree, reporter, heard(trial["ears"], trial["nodes"]))
+        # Ray hides no GPU from a worker that was given none.
+        train_stage(config, tree, reporter, leave, use_gpu=resources.gpus_per_worker > 0)
     except DivergedError:
         # Recorded in status.json by rank 0; not a fault of Ray's, so nothing to try again.
         return
+    finally:
+        _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """This process may train the next state, and others on the same GPU theirs."""
+    # Blocks refer to themselves; their weights would stay until Python happens to look.
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _check_storage(trial: dict[str, Any]) -> None:
+    """A directory of the same name on this machine's own disk would take all that is trained here.
+
+    A machine that joins a cluster late was not asked before the run began.
+    """
+    # The driver made it a moment ago, and no other has its name.
+    if trial["remote"] is None and not Path(trial["ray_storage"]).is_dir():
+        address = ray.util.get_node_ip_address()
+        raise StoreError(
+            f"storage: {trial['storage']} on the machine {address} is not the directory that the "
+            "driver of the sweep sees; mount it there, or name an object store."
+        )
 
 
 class _Reporter:

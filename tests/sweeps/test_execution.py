@@ -26,12 +26,13 @@ from cpt.records import (
 from sweeps import launch
 from sweeps.agenda import Agenda, agenda
 from sweeps.attempts import Attempts
-from sweeps.capacity import capacity, share
+from sweeps.capacity import room
 from sweeps.cohorts import cohorts
 from sweeps.failures import Failure, Kind
 from sweeps.plan import Plan
 from sweeps.prepare import prepare
 from sweeps.rungs import Comparison, passed
+from sweeps.scaling import Room
 from sweeps.scheduler import CohortScheduler
 from sweeps.searcher import StateSearcher
 from sweeps.spec import Resources, SweepSpec
@@ -165,7 +166,7 @@ def searcher(plan: Plan, tree: ResultTree, capacity: int, workers: Any = 1) -> S
     attempts = Attempts(1, tree, plan, quiet)
     found = StateSearcher(planned(plan, tree).todo, tree, resources, "", {}, attempts, Leave())
     # As if the cluster had been asked just now.
-    found._capacity, found._looked = capacity, time.monotonic() + 60
+    found._room, found._looked = Room(capacity, capacity), time.monotonic() + 60
     return found
 
 
@@ -220,25 +221,6 @@ def test_nothing_is_handed_out_once_the_run_leaves(tree, plan_of) -> None:
     assert waiting.suggest("0")
     waiting._leave.ask("SIGTERM")
     assert waiting.suggest("1") == "FINISHED"
-
-
-@pytest.mark.parametrize(
-    ("free", "ready", "expected"),
-    [
-        (8, 1, 4),
-        (8, 2, 4),
-        (8, 3, 2),
-        (5, 2, 2),
-        (3, 5, 3),
-        (2, 5, 2),
-        (1, 5, 0),
-        (8, 0, 0),
-        (-1, 3, 0),
-        (-1, 0, 0),
-    ],
-)
-def test_workers_are_shared_among_the_states_that_are_ready(free, ready, expected) -> None:
-    assert share(free, ready, Resources(workers=(2, 4))) == expected
 
 
 def test_a_second_state_gets_what_the_first_left(tree, plan_of) -> None:
@@ -323,7 +305,7 @@ def test_asha_ends_what_is_worse_and_goes_on_deciding_in_a_second_run(
     def run(max_lr: list[float]) -> Plan:
         changes = {"axes": {"max_lr": max_lr}, "stopping": rule, "baselines": ["no_rewarm"]}
         plan = prepare(parse(SweepSpec, content | changes), tree, lambda text: None)
-        with launch.cluster(None, plan.spec.resources):
+        with launch.cluster(None, plan.spec.resources, quiet):
             assert launch.run(plan, planned(plan, tree), tree, quiet) == launch.Outcome()
         return plan
 
@@ -380,10 +362,10 @@ def test_three_hundred_states_on_a_cluster_that_grows(own_ray, tree, plan_of, mo
         for _ in range(2):
             cluster.add_node(num_cpus=1)
         spy.after(60, lambda: cluster.add_node(num_cpus=2))
-        with launch.cluster(cluster.address, plan.spec.resources) as at_once:
-            assert at_once == 3
+        with launch.cluster(cluster.address, plan.spec.resources, quiet) as found:
+            assert found.now(plan.spec.resources) == 3
             outcome = launch.run(plan, todo, tree, quiet, note)
-            assert capacity(plan.spec.resources) == 5
+            assert room(plan.spec.resources) == Room(5, 5)
     finally:
         cluster.shutdown()
 

@@ -125,7 +125,7 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 import ray
 from sweeps.launch import cluster
 from sweeps.spec import Resources
-with cluster(None, Resources(workers=2, cpus_per_worker=1)):
+with cluster(None, Resources(workers=2, cpus_per_worker=1), print):
     print(ray.get_runtime_context().gcs_address, ray._private.worker._global_node.webui_url, flush=True)
     sys.stdin.read()
 """  # noqa: E501

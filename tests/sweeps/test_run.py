@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cpt.leaving import OTHER_ASKED, LeavingError
 from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows, write_json
@@ -378,6 +379,19 @@ def test_one_dead_worker_is_a_lost_machine_whatever_the_others_raise():
         (OSError(20, "Not a directory", "x"), "OWN", "NotADirectoryError: "),
         (StoreError("s3://x cannot be reached"), "SURROUNDINGS", "s3://x cannot be reached"),
         (MemoryError("800 GiB"), "OWN", "out of memory (800 GiB); lower micro_batch_size"),
+        (
+            torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of "
+                "139.80 GiB of which 1.78 GiB is free."
+            ),
+            "OWN",
+            "out of memory (CUDA out of memory. Tried to allocate 2.50 GiB); lower",
+        ),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors"),
+            "DIED",
+            "its GPU failed: CUDA error: unspecified launch failure",
+        ),
     ],
 )
 def test_what_a_disk_or_a_store_did_is_no_failure_of_the_state(error, kind, reason):
@@ -517,6 +531,5 @@ def test_more_than_the_machine_has_is_refused(rewarm, sweep):
     found = rewarm("run", sweep(resources={"cpus_per_worker": 1000}))
     assert found.returncode == 2
     assert found.stderr.startswith(
-        "refused: resources: one state needs {'CPU': 1000.0} (resources.workers x per worker), "
-        "but the cluster has {'CPU': "
+        "refused: resources: one state needs 1 worker with 1000 CPU each, but the cluster has room "
     )
