@@ -134,6 +134,89 @@ def run(
 
 
 @app.command()
+def submit(
+    spec_file: SpecFile,
+    overrides: Overrides = None,
+    cluster: Annotated[Path, typer.Option(metavar="FILE", help="What `ray up` was given.")] = Path(
+        "cluster.yaml"
+    ),
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the report goes; default: reports/NAME."),
+    ] = None,
+    *,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train failed states again.")
+    ] = False,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", help="Return as soon as it runs there.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its end, without its log.")
+    ] = False,
+    stops: Annotated[
+        bool, typer.Option("--stop", help="Ask the running job to save and leave, and wait.")
+    ] = False,
+) -> None:
+    """Run a sweep on a cluster of `ray up`, and fetch its report. Run it again to go on."""
+    # Imported here: Ray takes a second, and no other command needs it.
+    with extra("sweep"):
+        from sweeps.cluster import submitting
+    asked = submitting.Asked(
+        spec=spec_file,
+        overrides=overrides or (),
+        cluster=cluster,
+        to=to,
+        retry_failed=retry_failed,
+        follows=not no_follow,
+        waits=wait,
+        stops=stops,
+    )
+    raise typer.Exit(submitting.submit(asked))
+
+
+@app.command()
+def doctor(
+    spec_file: Annotated[
+        Path | None, typer.Argument(metavar="[SPEC]", help="A sweep file, to see whether it fits.")
+    ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `ray up` was given: looks there.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The Ray cluster that this machine belongs to.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON.")] = False,
+) -> None:
+    """Look at this machine, or at a cluster, before it costs money; starts nothing."""
+    if cluster is not None and address is not None:
+        raise ConfigError(["--cluster and --address: got both; name one."])
+    spec = None if spec_file is None else load(spec_file, ())[0]
+    # Imported here: Ray takes a second, and may not be there at all.
+    if cluster is not None:
+        with extra("sweep"):
+            from sweeps.cluster.doctor_job import examine_from_afar
+            from sweeps.cluster.launcher_file import read_cluster
+        found = examine_from_afar(read_cluster(cluster), spec_file, spec, _silent)
+    elif address is not None:
+        with extra("sweep"):
+            from sweeps.cluster.doctor_nodes import examine_nodes
+        found = examine_nodes(address, spec)
+    else:
+        from sweeps.cluster.doctor import examine_here
+
+        found = examine_here(spec)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        from sweeps.cluster.doctor_view import doctor_page
+
+        out.print(doctor_page(found))
+    raise typer.Exit(Exit.FAILED if found.has_fault else Exit.DONE)
+
+
+@app.command()
 def status(
     target: SpecOrDir,
     *,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("cpt", "sweeps", "analysis")
@@ -24,6 +25,9 @@ DANGEROUS = {
 ALLOWED = {
     ("cpt/checkpoint_reading.py", "pickle.Unpickler"): "a subclass that builds named classes alone",
     ("cpt/checkpoint_reading.py", "torch.load"): "weights_only=True: tensors and plain values",
+    ("sweeps/cluster/head.py", "subprocess.run"): "ssh, by Ray's options; paths are quoted",
+    ("sweeps/cluster/machine.py", "subprocess.run"): "this Python, a fixed program",
+    ("sweeps/cluster/tunnel.py", "subprocess.Popen"): "ssh, by Ray's options; a fixed command",
     ("sweeps/launch.py", "cloudpickle.loads"): "the error file that Ray wrote in this very run",
     ("sweeps/owner.py", "subprocess.run"): "a fixed list of words, no shell",
 }
@@ -120,11 +124,15 @@ def test_the_dashboard_is_bound_to_the_loopback_wherever_ray_is_started():
     (launch,) = [value for _, value in keywords("dashboard_host")]
     assert isinstance(launch, ast.Constant)
     assert launch.value == "127.0.0.1"
-    heads = [
-        line
-        for file in (*REPOSITORY.glob("*.yaml"), *(REPOSITORY / "docs").glob("*.md"))
-        for line in file.read_text(encoding="utf-8").splitlines()
-        if "ray start --head" in line and line.strip().startswith(("-", "ulimit", "ray"))
+    launcher_files = [REPOSITORY / "cluster.yaml", *(REPOSITORY / "clusters").glob("*.yaml")]
+    commands = [
+        command
+        for file in launcher_files
+        for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))
+        for command in document.get("head_start_ray_commands", ())
     ]
-    assert heads
+    pages = [page.read_text(encoding="utf-8") for page in (REPOSITORY / "docs").glob("*.md")]
+    typed = [line for page in pages for line in page.splitlines() if line.startswith("ray start")]
+    heads = [command for command in (*commands, *typed) if "ray start --head" in command]
+    assert len(heads) >= 3
     assert all("--dashboard-host=127.0.0.1" in line for line in heads)
