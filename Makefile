@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 KILLS ?= 100
 SEED ?= 0
 
-.PHONY: quickstart plan test test-long test-fast chaos check format clean
+.PHONY: quickstart plan test test-long test-fast cluster-test chaos check format clean
 
 quickstart: .venv/sweep ## the main job: pre-train, sweep, report
 	$(BIN)/rewarm run specs/quickstart.yaml
@@ -18,13 +18,17 @@ plan: .venv/sweep ## what SPEC would train
 	$(BIN)/rewarm plan $(SPEC)
 
 test: .venv/dev ## all tests but the long ones, a process a core
-	$(BIN)/python -m pytest -m "not long" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-long: .venv/dev ## the long ones: the hub when it changes, breaks and is gone
-	$(BIN)/python -m pytest -m long --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-fast: .venv/dev ## without Ray, browser and slow tests
-	$(BIN)/python -m pytest -m "not slow and not long and not ray and not browser"
+	$(BIN)/python -m pytest -m "not slow and not long and not ray and not browser and not cluster"
+
+cluster-test: .venv/dev ## `ray up` to `ray down` on hosts in namespaces, with losses; needs root
+	$(BIN)/python -m tests.cluster
+	$(BIN)/python -m pytest -m cluster -s
 
 chaos: .venv/dev ## KILLS disturbances of a sweep, drawn from SEED, and what became of it
 	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
