@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.autoscaler._private.providers import _clear_provider_cache
 
 REPOSITORY = Path(__file__).parents[3]
 SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
@@ -175,6 +176,8 @@ def lone_head() -> Iterator[LoneHead]:
         pytest.skip("needs openssh-server and openssh-client, which are not installed here")
     with tempfile.TemporaryDirectory(prefix="rw", dir="/tmp", ignore_cleanup_errors=True) as name:
         head = LoneHead(Path(name))
+        # In this process Ray would ask the folder of an earlier head of the same name.
+        _clear_provider_cache()
         try:
             head.start_sshd()
             yield head
