@@ -11,8 +11,9 @@ from cpt.checkpoint_marker import Marker
 from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord, TrainRow, append_rows
+from sweeps import progress
 from sweeps.agenda import Agenda, Task
-from sweeps.progress import TAIL_BYTES, duration, last_row, look, shown
+from sweeps.progress import NOTHING_RUNS, TAIL_BYTES, duration, last_row, look, shown
 from sweeps.tree import State
 
 RUNNING, COMPLETE, FAILED = StatusWord.RUNNING, StatusWord.COMPLETE, StatusWord.FAILED
@@ -75,6 +76,11 @@ class Following:
 
     def __exit__(self, *_: object) -> None:
         self._shown.__exit__(None, None, None)
+
+    @property
+    def said(self) -> str:
+        """All of it."""
+        return self._file.getvalue()
 
     @property
     def events(self) -> list[str]:
@@ -235,3 +241,16 @@ def test_labels_are_printed_as_they_are(tree):
     with Following(tree, bracketed) as following:
         write(tree, bracketed, RUNNING)
     assert "wsd(decay_fraction=0.1) [red] (10 steps)" in following.events[0]
+
+
+def test_while_machines_start_it_says_that_nothing_is_trained(tree, monkeypatch):
+    monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", 0.1)
+    with Following(tree, FIRST) as waiting:
+        time.sleep(1.2)  # two looks
+    assert f"    {NOTHING_RUNS}\n" in waiting.said
+    write(tree, FIRST, RUNNING)
+    with Following(tree, FIRST) as training:
+        time.sleep(0.1)
+        write(tree, FIRST, RUNNING, step=1)
+        time.sleep(1.2)
+    assert training.said.splitlines()[-1].startswith("    first: step 1/10")

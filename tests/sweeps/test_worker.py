@@ -13,12 +13,13 @@ from cpt.model import GPT
 from cpt.model_config import ModelConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, StatusWord
+from cpt.token_store import StoreError
 from sweeps import launch
 from sweeps.agenda import agenda
 from sweeps.prepare import prepare
-from sweeps.spec import SweepSpec
+from sweeps.spec import Resources, SweepSpec
 from sweeps.store import find
-from sweeps.worker import _give_back_memory
+from sweeps.worker import _check_storage, _give_back_memory, trainable
 
 
 def test_the_weights_of_a_state_are_not_kept_through_the_next() -> None:
@@ -33,6 +34,28 @@ def test_the_weights_of_a_state_are_not_kept_through_the_next() -> None:
         assert block() is None
     finally:
         gc.enable()
+
+
+def test_a_directory_that_the_driver_does_not_see_is_not_trained_into(tmp_path) -> None:
+    trial = {"remote": None, "storage": "/mnt/results", "ray_storage": str(tmp_path)}
+    _check_storage(trial)
+    elsewhere = trial | {"ray_storage": str(tmp_path / "another-disk")}
+    with pytest.raises(StoreError, match=r"on the machine .+ is not the dir"):
+        _check_storage(elsewhere)
+    _check_storage(elsewhere | {"remote": "s3://bucket/results"})
+
+
+@pytest.mark.parametrize(
+    ("workers", "has_drivers", "asked"),
+    [
+        (1, True, {"CPU": 2.0}),
+        (2, True, {"driver": 1.0}),
+        (2, False, {"memory": 1.0}),
+    ],
+)
+def test_the_driver_of_a_group_stays_where_drivers_are_kept(workers, has_drivers, asked) -> None:
+    runs = trainable(lambda trial: None, Resources(cpus_per_worker=2), has_drivers=has_drivers)
+    assert runs.default_resource_request({"workers": workers}).bundles == [asked]
 
 
 @pytest.mark.ray
