@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from cpt.parsing import ConfigError
 from sweeps.cluster.checks import Findings, Row, Verdict
 from sweeps.cluster.doctor_job import compared, read_log
 from sweeps.cluster.machine_facts import Disk, Machine, RayToken
-from tests.sweeps.cluster.lone_head import LoneHead, lone_head
 
 FINDINGS = Findings(
     rows=(Row(check="token", where="head", verdict=Verdict.OK, told="{in braces}"),), machines={}
@@ -60,14 +58,6 @@ def test_a_laptop_needs_the_versions_and_the_token_of_the_head_but_no_torch():
         ("token", "this machine", Verdict.FAULT,
          "it is not that of the head; give both the same ~/.ray/auth_token."),
     ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LoneHead]:
-    with lone_head() as head:
-        head.start_ray()
-        head.write_down(head.cluster_file())
-        yield head
 
 
 @pytest.mark.long

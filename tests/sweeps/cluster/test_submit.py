@@ -17,7 +17,7 @@ from ray._raylet import AuthenticationTokenLoader
 from cpt.parsing import ConfigError
 from sweeps.cluster.connection import Connection, LostError
 from sweeps.cluster.launcher_file import read_cluster
-from tests.sweeps.cluster.lone_head import LoneHead, lone_head
+from tests.sweeps.cluster.lone_head import LoneHead
 
 pytestmark = [
     pytest.mark.ray,
@@ -28,15 +28,6 @@ pytestmark = [
 ]
 
 Submit = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LoneHead]:
-    """A head that serves jobs, and a launcher file that names it."""
-    with lone_head() as head:
-        head.start_ray()
-        head.write_down(head.cluster_file())
-        yield head
 
 
 @pytest.fixture
