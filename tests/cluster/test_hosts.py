@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from tests.cluster.hosts import Network
+from tests.cluster.launched import wait_until
 from tests.cluster.namespaces import obstacle
 
 REASON = obstacle()
@@ -23,6 +23,12 @@ OPTIONS = (
     "ConnectTimeout=1",
 )
 SSH = ("ssh", *(word for option in OPTIONS for word in ("-o", option)))
+
+
+def sleeping(seconds: int) -> str:
+    """A script that is over once a process it leaves behind sleeps, and is no fork of a shell."""
+    sleep = f"sleep {seconds}"
+    return f"{sleep} > /dev/null 2>&1 & until pgrep -fx '{sleep}' > /dev/null; do sleep 0.05; done"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,8 @@ def test_a_host_is_entered_by_key_from_another_and_not_without(network: Network)
 
 def test_hosts_share_neither_processes_nor_files_but_what_is_shared(network: Network):
     one, two = network.hosts
-    one.shell("sleep 77 > /dev/null 2>&1 & touch /tmp/mine ~/mine /dev/shm/mine /srv/results/ours")
+    one.shell(sleeping(77))
+    one.shell("touch /tmp/mine ~/mine /dev/shm/mine /srv/results/ours")
     assert "sleep 77" in one.run("ps", "-e", "-o", "args")
     assert "sleep 77" not in two.run("ps", "-e", "-o", "args")
     assert two.shell("ls /tmp ~ /dev/shm /srv/results").split() == [
@@ -68,7 +75,7 @@ def test_nothing_is_left_of_a_network_whose_process_is_killed(tmp_path: Path):
     script = (
         "import time; from tests.cluster.hosts import Network\n"
         "with Network() as network:\n"
-        "    network.host('one').shell('sleep 4321 > /dev/null 2>&1 &')\n"
+        f"    network.host('one').shell({sleeping(4321)!r})\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
     )
@@ -84,7 +91,4 @@ def test_nothing_is_left_of_a_network_whose_process_is_killed(tmp_path: Path):
         assert any("4321" in one.cmdline() for one in ours)
         assert set(Path("/sys/class/net").iterdir()) == interfaces
         process.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 5
-    while any(one.is_running() for one in ours) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not [one for one in ours if one.is_running()]
+    wait_until("all of it is gone", lambda: not any(one.is_running() for one in ours), seconds=10)
