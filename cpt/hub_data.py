@@ -90,12 +90,14 @@ def library() -> Any:
     """`datasets`, quiet: what it and the hub's client would report is in the errors they raise.
 
     It would also tell Hugging Face of every file that it opens, local ones too; behind a firewall
-    that takes twenty seconds a file.
+    that takes twenty seconds a file. And it would import torch, for two seconds, to count epochs
+    where the processes of a torch loader see them; nothing here has one.
     """
     import datasets
     from huggingface_hub.utils import disable_progress_bars, logging
 
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    datasets.config.TORCH_AVAILABLE = False
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     disable_progress_bars()

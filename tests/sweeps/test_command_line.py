@@ -41,6 +41,7 @@ def test_init_writes_a_sweep_that_plan_accepts(rewarm, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_starter_sweep_is_planned_as_it_stands(rewarm):
     rewarm("init", "mine.yaml")
     planned = rewarm("plan", "mine.yaml", "--json")
@@ -109,7 +110,9 @@ def test_plan_shows_trials_states_and_tokens(rewarm, sweep):
 
 def test_plan_starts_nothing_and_imports_neither_torch_nor_ray(rewarm, sweep, folder):
     file = sweep()
-    rewarm("plan", file)  # packs the tokens
+    packed = rewarm("plan", file, python=("-X", "importtime"))
+    assert packed.returncode == DONE
+    assert imported(packed.stderr) & {"ray", "torch"} == set()
     planned = rewarm("plan", file, python=("-X", "importtime"))
     assert planned.returncode == DONE
     assert imported(planned.stderr) & HEAVY == set()
