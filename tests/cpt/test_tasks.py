@@ -1,14 +1,12 @@
 """Scores on downstream tasks are the harness's own, of the state's own weights."""
 
+import functools
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from cpt import checkpoint
 from cpt.model import GPT
@@ -21,12 +19,13 @@ pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
 import lm_eval
 from lm_eval.tasks import TaskManager
 
+import cpt.tasks
 from cpt.hub_state import complete_config, export_state
 from cpt.tasks import TaskError, TaskSuite, rows_of
+from sweeps.__main__ import app
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 CHOICES = [" old mice", " @@@@@@@@", " q"]
 # The tiny model sees 16 tokens: question and answer are shorter than that.
 QUESTIONS = [
@@ -63,14 +62,23 @@ metadata: {version: 3.0}
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_index_a_folder():
+    """To know its tasks the harness reads thousands of files, ten seconds each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cpt.tasks.TaskManager", functools.cache(TaskManager))
+        yield
+
+
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory):
-    """A folder with two like tasks and their group."""
+    """A folder with two like tasks, their group, and a task whose data are not there."""
     folder = tmp_path_factory.mktemp("tasks")
     questions = folder / "questions.jsonl"
     questions.write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS))
     for name in ("tiny_mice", "tiny_rats"):
         (folder / f"{name}.yaml").write_text(TASK.format(name=name, file=questions))
+    (folder / "tiny_lost.yaml").write_text(TASK.format(name="tiny_lost", file=folder / "none"))
     (folder / "tiny_group.yaml").write_text(GROUP)
     return folder
 
@@ -138,7 +146,7 @@ def test_scores_are_what_the_harness_says_of_the_exported_folder(state, tasks, t
         model_args={"pretrained": str(tmp_path / "exported")},
         tasks=["tiny_group"],
         device="cpu",
-        task_manager=TaskManager(include_path=str(tasks)),
+        task_manager=cpt.tasks.TaskManager(include_path=tasks),
         log_samples=False,
     )["results"]
     assert set(rows) == {
@@ -184,10 +192,9 @@ def test_a_task_in_two_groups_is_refused(tasks):
         TaskSuite(["tiny_mice", "tiny_group"], include_path=tasks)
 
 
-def test_data_that_cannot_be_had_are_named(tmp_path):
-    (tmp_path / "lost.yaml").write_text(TASK.format(name="tiny_lost", file=tmp_path / "none.jsonl"))
+def test_data_that_cannot_be_had_are_named(tasks):
     with pytest.raises(TaskError, match="tiny_lost: the data of a task cannot be loaded"):
-        TaskSuite(["tiny_lost"], include_path=tmp_path)
+        TaskSuite(["tiny_lost"], include_path=tasks)
 
 
 def test_only_complete_states_are_scored(state, tmp_path):
@@ -226,24 +233,14 @@ def test_what_is_no_finite_number_is_no_score():
 
 
 def test_the_command_writes_scores_and_says_what_it_refuses(state, tasks):
-    def rewarm(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "sweeps", "evaluate", *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    done = rewarm(
-        str(state.path), "--tasks", "tiny_mice", "--include-path", str(tasks), "--limit", "4"
-    )
-    assert done.returncode == 0, done.stderr
+    scored = [str(state.path), "--tasks", "tiny_mice", "--include-path", str(tasks), "--limit", "4"]
+    done = CliRunner().invoke(app, ["evaluate", *scored])
+    assert done.exit_code == 0, done.stderr
     words = done.stdout.split()
     assert words[words.index("tiny_mice") :][:4] == ["tiny_mice", "acc", "0", "4"]
     assert len(read_rows(state.task_rows)) == 2
 
     shutil.rmtree(state.checkpoints)
-    refused = rewarm(str(state.path.parent), "--tasks", "tiny_mice")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "is no state" in refused.stderr
+    refused = CliRunner().invoke(app, ["evaluate", str(state.path.parent), "--tasks", "tiny_mice"])
+    assert isinstance(refused.exception, ConfigError)
+    assert "is no state" in str(refused.exception)
