@@ -728,7 +728,8 @@ def test_all_faults_of_the_data_are_reported_at_once():
 # Size.
 
 
-def test_ten_thousand_trials_are_planned_in_under_five_seconds():
+def test_planning_ten_thousand_trials_takes_under_twenty_times_what_writing_them_as_json_does():
+    """As long as five seconds were on the machine of docs/performance.md."""
     axes = {
         "max_lr": [number * 1e-4 for number in range(1, 21)],
         "warmup_fraction": [number / 100 for number in range(10)],
@@ -737,5 +738,10 @@ def test_ten_thousand_trials_are_planned_in_under_five_seconds():
     }
     began = time.process_time()
     planned = plan(design="grid", axes=axes)
-    assert time.process_time() - began < 5
+    planning = time.process_time() - began
     assert len(planned.trials) == 10_000
+    began, rounds = time.process_time(), 5
+    for _ in range(rounds):
+        for state in planned.states.values():
+            json.dumps(state.config.model_dump(mode="json"), sort_keys=True)
+    assert planning < 20 * (time.process_time() - began) / rounds
