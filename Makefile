@@ -6,6 +6,9 @@ SPEC ?= specs/quickstart.yaml
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
+# Hundreds of processes import this project, and with this set each compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 KILLS ?= 100
 SEED ?= 0
 
@@ -51,6 +54,7 @@ clean: ## the environment and caches; results stay
 	$(INSTALL) --editable '.[sweep]'
 	touch $@
 
-.venv/dev: .venv/sweep
+.venv/dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[sweep,dev]'
-	touch $@
+	touch .venv/sweep $@
