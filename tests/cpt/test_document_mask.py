@@ -161,7 +161,9 @@ def test_recomputed_activations_give_the_same_masked_gradients(config) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
-@BOTH
+@pytest.mark.parametrize(
+    "config", [pytest.param(NEOX, marks=pytest.mark.long), LLAMA], ids=["neox", "llama"]
+)
 def test_compiled_blocks_give_the_same_masked_gradients(path, config) -> None:
     built = model(config, END)
     plain = gradients(built, packed())

@@ -242,7 +242,9 @@ def test_recomputed_activations_give_the_same_gradients(config) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
-@pytest.mark.parametrize("config", [TINY, LLAMA], ids=["neox", "llama"])
+@pytest.mark.parametrize(
+    "config", [TINY, pytest.param(LLAMA, marks=pytest.mark.long)], ids=["neox", "llama"]
+)
 def test_compiled_blocks_give_the_same_gradients(config) -> None:
     sequences = torch.randint(0, 64, (4, 17), generator=torch.Generator().manual_seed(0))
     built = model(config)

@@ -153,7 +153,12 @@ def test_killed_anywhere_and_run_again_equals_uninterrupted(tiny, seed) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "replicas", "micro_batch_size"),
-    [(2, 1, None), pytest.param(4, 1, None, marks=pytest.mark.long), (4, 2, None), (2, 1, 1)],
+    [
+        pytest.param(2, 1, None, marks=pytest.mark.long),
+        pytest.param(4, 1, None, marks=pytest.mark.long),
+        (4, 2, None),
+        (2, 1, 1),
+    ],
     ids=["2", "4", "4 in 2 replicas", "2, a sequence at a time"],
 )
 def test_fsdp_workers_equal_one(tiny, workers, replicas, micro_batch_size) -> None:
@@ -187,7 +192,7 @@ def test_fsdp_workers_equal_one(tiny, workers, replicas, micro_batch_size) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.long)])
 def test_fsdp_workers_equal_one_inside_documents(tiny, precision) -> None:
     """Every worker masks its own sequences: losses as near as those without a mask."""
     config = tiny.config(document_end=256, precision=precision)
@@ -202,7 +207,7 @@ def test_fsdp_workers_equal_one_inside_documents(tiny, precision) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["neox", "llama"])
+@pytest.mark.parametrize("family", ["neox", pytest.param("llama", marks=pytest.mark.long)])
 def test_fsdp_workers_equal_one_in_bf16(tiny, family) -> None:
     """The same weights are cast to the same precision: what differs is rounding, 2^-8 an operation.
 

@@ -159,32 +159,6 @@ def start(folder: Path, environment: dict[str, str]) -> Iterator[Any]:
         one.process.communicate()
 
 
-def test_a_sweep_is_trained_reported_and_not_trained_again(rewarm, sweep, tree):
-    file = sweep(axes={"max_lr": [0.02]})
-    first = rewarm("run", file)
-    assert (first.returncode, first.stderr) == (DONE, "")
-    assert words(tree) == {
-        "pre-training on old": "complete",
-        "center": "complete",
-        "max_lr=0.02": "complete",
-    }
-    assert steps(tree, "center") == [1, 2, 3, 4, 5, 6]
-    assert tree.sweep("tiny").report.is_file()
-    assert {label: row["status"] for label, row in trials(tree).items()} == {
-        "center": "complete",
-        "max_lr=0.02": "complete",
-    }
-    assert not (tree.sweep("tiny").path / "ray").exists()
-    for text in ("3 states to train, 0 complete already", "3/3 states · complete", "report: "):
-        assert text in first.stdout
-
-    second = rewarm("run", file, python=("-X", "importtime"))
-    assert second.returncode == DONE
-    assert "nothing to train" in second.stdout
-    assert "| ray" not in second.stderr
-    assert "| torch" not in second.stderr
-
-
 @pytest.mark.long
 def test_a_longer_budget_goes_on_from_what_is_there_and_damage_is_trained_again(
     rewarm, sweep, tree, content
@@ -433,11 +407,11 @@ def test_a_damaged_beginning_is_trained_anew_and_what_starts_from_it_with_it(
         assert losses[0] == losses[1]
 
 
-def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(
+def test_a_sweep_killed_with_all_its_processes_goes_on_is_reported_and_not_trained_again(
     rewarm, sweep, start, tree, content
 ):
     content["upstream"]["token_budget"] = 64 * 1500
-    file = sweep(**LONG)
+    file = sweep(**LONG, axes={"max_lr": [0.02]})
     running = start(file)
     running.wait_for_a_checkpoint(tree)
     running.kill_everything()
@@ -445,10 +419,32 @@ def test_a_sweep_killed_with_all_its_processes_goes_on_where_it_was(
 
     again = rewarm("run", file)
     assert (again.returncode, again.stderr) == (DONE, "")
-    assert "began pre-training on old (1,500 steps, going on from step " in again.stdout
-    assert words(tree) == {"pre-training on old": "complete", "center": "complete"}
+    assert words(tree) == {
+        "pre-training on old": "complete",
+        "center": "complete",
+        "max_lr=0.02": "complete",
+    }
     assert steps(tree, "pre-training on old") == list(range(1, 1501))
+    assert steps(tree, "center") == [1, 2, 3, 4, 5, 6]
+    assert tree.sweep("tiny").report.is_file()
+    assert {label: row["status"] for label, row in trials(tree).items()} == {
+        "center": "complete",
+        "max_lr=0.02": "complete",
+    }
     assert not (tree.sweep("tiny").path / "ray").exists()
+    for text in (
+        "3 states to train, 0 complete already",
+        "began pre-training on old (1,500 steps, going on from step ",
+        "3/3 states · complete",
+        "report: ",
+    ):
+        assert text in again.stdout
+
+    third = rewarm("run", file, python=("-X", "importtime"))
+    assert third.returncode == DONE
+    assert "nothing to train" in third.stdout
+    assert "| ray" not in third.stderr
+    assert "| torch" not in third.stderr
 
 
 @pytest.mark.long
@@ -527,6 +523,7 @@ def test_groups_of_two_workers_train_a_state_and_end_another(
     assert steps(tree, "max_lr=1e-09") == [*range(1, 9)]
 
 
+@pytest.mark.long
 def test_more_than_the_machine_has_is_refused(rewarm, sweep):
     found = rewarm("run", sweep(resources={"cpus_per_worker": 1000}))
     assert found.returncode == 2

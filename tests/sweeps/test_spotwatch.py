@@ -278,6 +278,7 @@ def _work() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_notice_drains_the_ray_nodes_of_this_machine_and_no_other(own_ray, cloud, tmp_path):
     import ray
     from ray.cluster_utils import Cluster

@@ -10,7 +10,6 @@ pytestmark = pytest.mark.browser
 @pytest.mark.parametrize(
     ("name", "scheme"),
     [
-        ("three_stages", "light"),
         ("three_stages", "dark"),
         ("budgets", "light"),
         ("random_design", "dark"),
