@@ -31,7 +31,7 @@ pytestmark = [
 ]
 SHARED = "/srv/shared"
 DONE, FAILED = 0, 1
-PRETRAINING_SECONDS = 90.0
+PRETRAINING_SECONDS = 60.0
 """Time enough, on any machine, to find that a worker is lost and to set up another."""
 CHECKPOINTS = 20
 """In that time."""
