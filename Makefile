@@ -23,7 +23,7 @@ plan: .venv/sweep ## what SPEC would train
 test: .venv/dev ## all tests but the long ones, a process a core
 	$(BIN)/python -m pytest -m "not long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test-long: .venv/dev ## the long ones: the hub when it changes, breaks and is gone
+test-long: .venv/dev ## the long ones: second shapes, what grows or is drained, a hub that breaks
 	$(BIN)/python -m pytest -m "long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-fast: .venv/dev ## without Ray, browser and slow tests

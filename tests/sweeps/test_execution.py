@@ -335,6 +335,23 @@ def test_asha_ends_what_is_worse_and_goes_on_deciding_in_a_second_run(
     assert (step, why[-4:]) in {(15, "of 4"), (30, "of 2")}
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_ray_of_ones_own_on_a_head_does_not_grow_as_the_cluster_does(
+    own_ray, tmp_path, monkeypatch
+) -> None:
+    file = tmp_path / "ray_bootstrap_config.yaml"
+    file.write_text(
+        "{max_workers: 9, head_node_type: head, "
+        "available_node_types: {worker: {resources: {CPU: 8}}}}"
+    )
+    monkeypatch.setattr("sweeps.capacity.BOOTSTRAP", file)
+    resources = Resources()
+    with launch.cluster(None, resources, quiet) as found:
+        assert found.now(resources) >= 1
+        assert found.workers_at_most == found.workers
+
+
 @pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
