@@ -18,7 +18,8 @@ BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 DRIVER = "driver"
 """The resource of a machine that is not taken away, on which the driver of a group is kept: one
 for each. `cluster.yaml` gives it to the head."""
-_HEAD = "node:__internal_head__"
+HEAD = "node:__internal_head__"
+"""The resource by which Ray tells the head among nodes."""
 
 
 def room(resources: Resources) -> Room:
@@ -36,7 +37,7 @@ def room(resources: Resources) -> Room:
     workers = sum(held(node["Resources"], needed) for node in living)
     at_most = workers
     if (limits := growth()) is not None:
-        head = sum(held(node["Resources"], needed) for node in living if _HEAD in node["Resources"])
+        head = sum(held(node["Resources"], needed) for node in living if HEAD in node["Resources"])
         at_most = max(at_most, head + workers_at_full_scale(limits, resources))
     states = math.inf if resources.states_at_once is None else float(resources.states_at_once)
     if limits is None and resources.states_at_once is not None:
@@ -55,7 +56,7 @@ def has_drivers() -> bool:
 def growth() -> Limits | None:
     """How far the cluster grows by itself; None: not at all, or it cannot be seen from here."""
     own = ray.get_runtime_context().get_node_id()
-    is_on_head = any(node["NodeID"] == own and _HEAD in node["Resources"] for node in ray.nodes())
+    is_on_head = any(node["NodeID"] == own and HEAD in node["Resources"] for node in ray.nodes())
     # A Ray of this process alone is no cluster's, even where a cluster has its head here.
     is_own = ray_worker._global_node is not None and ray_worker._global_node.is_head()
     file = BOOTSTRAP.expanduser()

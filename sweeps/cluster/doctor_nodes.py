@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from cpt.parsing import ConfigError
-from sweeps.capacity import growth, living, room
+from sweeps.capacity import HEAD, growth, living, room
 from sweeps.cluster.asking import ask_nodes
 from sweeps.cluster.checks import Findings, Row, Verdict, machine_rows
 from sweeps.cluster.checks_room import resource_row
@@ -23,7 +23,6 @@ from sweeps.spec import SweepSpec
 from sweeps.store import tree_of
 
 CLUSTER = "cluster"
-_HEAD = "node:__internal_head__"
 
 
 def examine_nodes(address: str, spec: SweepSpec | None) -> Findings:
@@ -73,7 +72,7 @@ def _reached(spec: SweepSpec) -> Iterator[Row]:
 def _names(nodes: dict[str, dict[str, Any]]) -> dict[str, str]:
     """What nodes are called: the head, others by their address, and what tells equal ones apart."""
     addresses = {
-        node: "head" if _HEAD in one["Resources"] else str(one["NodeManagerAddress"])
+        node: "head" if HEAD in one["Resources"] else str(one["NodeManagerAddress"])
         for node, one in nodes.items()
     }
     times = Counter(addresses.values())
