@@ -16,9 +16,10 @@ import numpy as np
 from filelock import FileLock
 
 from cpt.corpus import Corpus, corpora
+from cpt.cutting import held_out_below
 from cpt.dataset_config import AnyDatasetConfig, SourceConfig, source_field
 from cpt.digests import Digests
-from cpt.packing import Packed, held_out_below, packed
+from cpt.packing import Packed, packed
 from cpt.parsing import ConfigError, shown
 from cpt.sources import Split, documents, fingerprint
 from cpt.store_writer import StoreWriter

@@ -1,10 +1,19 @@
 """What a data set is called and which of its columns are read; `cpt.sources` reads it."""
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from cpt.parsing import (
     Count,
@@ -24,6 +33,37 @@ FILE_FORMATS = ("arrow", "csv", "json", "parquet", "text")
 """Formats whose files are named in `train` and `validation`."""
 
 
+class Part(NamedTuple):
+    """One of so many equal parts of a source's documents.
+
+    Attributes:
+        number: From 1.
+        of: How many parts there are.
+    """
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.of}"
+
+
+_PART = re.compile(r"(\d{1,6}) of (\d{1,6})")
+
+
+def _part(value: object) -> object:
+    if isinstance(value, Part):
+        return value
+    match = _PART.fullmatch(value) if isinstance(value, str) else None
+    number, of = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= of:
+        raise ValueError("must be a part of so many, from '1 of 3' to '3 of 3'")
+    return Part(number, of)
+
+
+PartOf = Annotated[Part, BeforeValidator(_part), PlainSerializer(str, return_type=str)]
+
+
 class SourceConfig(Frozen):
     """One place that text comes from: what `datasets.load_dataset` reads, or a `local:` corpus.
 
@@ -34,6 +74,8 @@ class SourceConfig(Frozen):
         validation: Likewise; held out, never trained on.
         validation_share: In place of `validation`: this share of the documents of `train`, chosen
             by a hash of their text, is held out.
+        part: `2 of 3`: only the documents of this part, of both splits, chosen by a hash of their
+            text. The parts of a corpus share no document, and together are all of it.
         text: Column that holds the text.
         domain: Column that names each document's domain; None where there is one domain.
         name: Configuration of a directory or hub data set.
@@ -47,6 +89,7 @@ class SourceConfig(Frozen):
     train: tuple[Text, ...] = ()
     validation: tuple[Text, ...] = ()
     validation_share: ExactShare | None = None
+    part: PartOf | None = None
     text: Text = "text"
     domain: Text | None = None
     name: Text | None = None
@@ -179,8 +222,8 @@ def source_field(dataset_field: str, source: str) -> str:
 
 def content_of(source: SourceConfig) -> dict[str, Any]:
     """What was asked of a source, as plain JSON values; not what lies there."""
-    return source.model_dump(
-        mode="json",
-        include={"path", "train", "validation", "validation_share", "text", "domain"}
-        | {"name", "revision"},
-    )
+    named = {"path", "train", "validation", "validation_share", "text", "domain"}
+    named |= {"name", "revision"}
+    # Left out where there is none, so that what was packed before parts were known is found.
+    named |= {"part"} if source.part else set()
+    return source.model_dump(mode="json", include=named)

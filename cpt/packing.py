@@ -4,18 +4,17 @@ One process reads and writes, the others tokenize; batches come back in the orde
 Memory: the batches under way, a few for each process, and the longest document.
 """
 
-import hashlib
 import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cpt.cutting import document_hash
 from cpt.sources import Documents
 from cpt.tokenizer import Tokenizer
 
@@ -71,21 +70,6 @@ class Packed(NamedTuple):
 def token_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
     """What the ids of a tokenizer are stored in."""
     return np.dtype("<u2" if tokenizer.vocab_size <= 2**16 else "<u4")
-
-
-def document_hash(text: str) -> int:
-    """The first 8 bytes of the BLAKE2b hash of a text in UTF-8, as a number."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def is_held_out(text: str, share: Fraction | None) -> bool:
-    """Whether a text falls into the share that is cut out for validation; None: nothing is."""
-    return share is not None and document_hash(text) < held_out_below(share)
-
-
-def held_out_below(share: Fraction) -> int:
-    """Documents whose hash is below it are held out."""
-    return int(share * 2**64)
 
 
 def packed(found: Iterable[Documents], tokenizer: Tokenizer) -> Iterator[Packed]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cpt import hub_data, local_text
+from cpt.cutting import is_in_part
 from cpt.dataset_config import FILE_FORMATS, SourceConfig
 from cpt.digests import Digests
 from cpt.parsing import ConfigError, nearest, shown
@@ -106,11 +107,13 @@ def fingerprint(source: SourceConfig, split: Split, field: str, digests: Digests
         parts = ["hub", source.path, source.revision, source.name, names]
     if source.validation_share is not None:
         parts += ["share", str(source.validation_share)]
+    if source.part is not None:
+        parts += ["part", str(source.part)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def documents(source: SourceConfig, split: Split, field: str) -> Iterator[Documents]:
-    """The documents of a split, in the order of its files or splits.
+    """The documents of a split, in the order of its files or splits; those of its part alone.
 
     Where a `validation_share` is cut out of train, both splits are the documents of train here;
     `cpt.packing` tells them apart by the hashes that it computes.
@@ -132,9 +135,9 @@ def documents(source: SourceConfig, split: Split, field: str) -> Iterator[Docume
             if source.domain is not None:
                 domains = _strings(table, source.domain, f"{field}.domain", where, row)
             row += len(texts)
-            kept = [number for number, text in enumerate(texts) if text]
-            empty = len(texts) - len(kept)
-            if empty:
+            empty = texts.count("")
+            kept = [n for n, text in enumerate(texts) if text and is_in_part(text, source.part)]
+            if len(kept) < len(texts):
                 texts = [texts[number] for number in kept]
                 domains = domains and [domains[number] for number in kept]
             yield Documents(texts, domains, empty)

@@ -20,10 +20,10 @@ from filelock import FileLock
 from tokenizers import Tokenizer as Encoder
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from cpt.cutting import is_held_out
 from cpt.dataset_config import AnyDatasetConfig, SourceConfig, source_field
 from cpt.digests import Digests
 from cpt.mirror import Mirror
-from cpt.packing import is_held_out
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree, write_json, write_text
 from cpt.sources import documents, fingerprint, pinned

@@ -533,6 +533,56 @@ def test_a_share_that_holds_out_nothing_is_refused(file: Path, tree: ResultTree)
     assert sentence.startswith(f"{FIELD}.validation_share: got '1/1000000'; the validation set is")
 
 
+# --- a part of a corpus ---
+
+
+def test_parts_are_disjoint_equal_and_together_the_whole(file: Path, tree: ResultTree) -> None:
+    rows = [{"text": f"document {number}"} for number in range(3000)]
+    write_json_lines(file, [{"text": ""}, *rows])
+    parts = [stores_of(letters(file, part=f"{number} of 3"), tree) for number in (1, 2, 3)]
+    found = [texts(part.train[""]) for part in parts]
+    assert sorted(text for part in found for text in part) == sorted(row["text"] for row in rows)
+    assert all(900 <= len(part) <= 1100 for part in found)  # 1,000 expected
+    # In the order of the file, and the held-out documents are those of the same part.
+    assert found[0] == [row["text"] for row in rows if row["text"] in set(found[0])]
+    assert [texts(part.validation) for part in parts] == found
+    # An empty document is in every part: it holds nothing.
+    assert [part.train[""].meta.empty for part in parts] == [1, 1, 1]
+
+
+def test_a_share_is_held_out_of_a_part_as_of_the_whole(file: Path, tree: ResultTree) -> None:
+    rows = [{"text": f"document {number}"} for number in range(3000)]
+    write_json_lines(file, rows)
+    whole = stores_of(letters(file, validation=(), validation_share="1/2"), tree)
+    held_out = set(texts(whole.validation))
+    for number in (1, 2):
+        cut = letters(file, validation=(), validation_share="1/2", part=f"{number} of 2")
+        stores = stores_of(cut, tree)
+        assert set(texts(stores.validation)) <= held_out
+        assert held_out.isdisjoint(texts(stores.train[""]))
+        assert 650 <= len(texts(stores.validation)) <= 850  # 750 expected
+
+
+def test_a_part_keeps_domains_with_their_documents(file: Path, tree: ResultTree) -> None:
+    rows = [{"text": "x" * number, "domain": str(number)} for number in range(1, 101)]
+    store = built(letters(write_json_lines(file, rows), part="2 of 2", domain="domain"), tree)
+    assert 30 < store.meta.documents < 70
+    for text, number in zip(texts(store), store.domains, strict=True):
+        assert store.meta.domains[number].name == str(len(text))
+
+
+def test_another_part_is_another_corpus(file: Path, tree: ResultTree) -> None:
+    write_json_lines(file, [{"text": str(number)} for number in range(100)])
+    parts = ("1 of 2", "2 of 2", "1 of 3", None)
+    assert len({name for part in parts for name in built_ids(letters(file, part=part), tree)}) == 8
+
+
+@pytest.mark.parametrize("part", ["0 of 3", "4 of 3", "3", "1/3", 2, "1 of 0", "-1 of 3"])
+def test_a_part_that_is_none_is_refused(part: object) -> None:
+    with pytest.raises(ValueError, match="must be a part of so many, from '1 of 3' to '3 of 3'"):
+        letters("a.jsonl", part=part)
+
+
 # --- several sources ---
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from cpt.cutting import is_held_out
 from cpt.dataset_config import DatasetConfig, MixedDatasetConfig
 from cpt.digests import Digests
-from cpt.packing import is_held_out
 from cpt.parsing import ConfigError
 from cpt.records import ResultTree
 from cpt.tokenizer import FileTokenizer
