@@ -17,6 +17,7 @@ from rich.text import Text
 
 from cpt.records import ResultTree, StatusWord
 from sweeps.agenda import Agenda, Task
+from sweeps.pace import Pace
 
 TAIL_BYTES = 2048
 """Enough for the last row of any file of rows."""
@@ -126,8 +127,8 @@ class _Watch:
         self.agenda, self.tree = agenda, tree
         self.began = time.monotonic()
         self.rows = look(agenda.todo, tree)
-        self.tokens_before = sum(row.tokens for row in self.rows)
         self.tokens_in_all = sum(task.tokens for task in agenda.todo)
+        self._pace = Pace(self.tokens)
         # A status of an earlier run is no event of this one.
         self._seen: dict[str, int] = {}
         self._resumed_at: dict[str, int] = {}
@@ -148,6 +149,7 @@ class _Watch:
             row if row.task.state.id in self._ended else _look(row.task, self.tree)
             for row in self.rows
         ]
+        self._pace.note(self.tokens, time.monotonic())
         for row in self.rows:
             name = row.task.state.id
             if row.word is None or self._is_old(name):
@@ -182,17 +184,14 @@ class _Watch:
 
     def remaining(self) -> str:
         """How long it will still take at the speed so far."""
-        done = self.tokens - self.tokens_before
-        if done <= 0:
-            return "estimating the time left"
-        rate = done / (time.monotonic() - self.began)
         # What a failed state did not train will not be trained.
         left = sum(
             row.task.tokens - row.tokens
             for row in self.rows
             if row.task.state.id not in self._ended
         )
-        return f"about {duration(left / rate)} left"
+        seconds = self._pace.seconds(left)
+        return "estimating the time left" if seconds is None else f"about {duration(seconds)} left"
 
     def _is_old(self, name: str) -> bool:
         path = self.tree.state(name).status
