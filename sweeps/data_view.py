@@ -34,7 +34,10 @@ def data_table(plan: Plan) -> Table:
     mixed = any(any(facts.sources) for facts in every)
     columns = ["name", "role,\nshare" if mixed else "role", "stage\nsteps", "train\ntokens"]
     columns += ["epochs"]
-    read, inside = any(facts.bytes for facts in every), any(map(_domains, every))
+    read = any(facts.bytes for facts in every)
+    # Sources have rows of their own; what needs a column is that there are domains inside one.
+    sources = [source for facts in every for source in facts.sources.values()]
+    inside = any(map(_domains, sources if mixed else every))
     if read:
         columns += ["documents", "bytes\n/token", *(["domains"] if inside else []), "held\nout"]
 

@@ -1,6 +1,7 @@
 """What `rewarm plan` shows: short enough to be read, and every state in it."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -269,6 +270,19 @@ def test_each_source_of_a_data_set_has_a_row_with_its_share():
     assert "web 90.00% 9,999 0.0675 9 2.00 2" in lines
     # 750 new samples, of which 75 are books; there are 98.
     assert "a-long-name-of-books 10.00% 99 0.765 9 202.00" in lines
+
+
+def test_sources_without_domains_leave_their_names_whole_in_eighty_columns():
+    planned = mixed(axes={"replay_fraction": [0.01, 0.5]})
+    german = planned.datasets["german"]
+    sources = {
+        name: replace(source, tokens=1_234_567, documents=1_234, domain_tokens={})
+        for name, source in zip(("wikipedia", "book"), german.sources.values(), strict=True)
+    }
+    weights = dict(zip(sources, german.weights.values(), strict=True))
+    datasets = planned.datasets | {"german": replace(german, sources=sources, weights=weights)}
+    rows = [line.split()[0] for line in page(replace(planned, datasets=datasets), 80)[6:10]]
+    assert rows == ["wiki", "german", "wikipedia", "book"]
 
 
 @pytest.mark.parametrize("width", [80, 120])
