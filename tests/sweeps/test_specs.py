@@ -46,7 +46,9 @@ def test_every_sweep_file_is_planned():
 
 def test_no_two_data_sets_of_a_sweep_file_are_one_corpus():
     """A report finds the rows of a data set by its corpus."""
-    for path in SPECS.glob("*.yaml"):
+    # Re-warming on unchanged data has but one, whose rows are those of both.
+    unchanged = SPECS / "paper-mini-unchanged.yaml"
+    for path in set(SPECS.glob("*.yaml")) - {unchanged}:
         datasets = [
             str([content_of(source) for source in dataset.sources.values()])
             for dataset in load(path)[0].datasets.values()
@@ -77,6 +79,33 @@ def test_the_papers_studies_have_its_scale(name: str, steps: int, replay: list[f
     assert axes["replay_fraction"] == replay
     # Fourteen settings and four baselines, each with three seeds.
     assert len(planned.trials) == (1 + 2 + 3 + 5 + 3 + 4) * 3
+
+
+@pytest.mark.parametrize("size", ["mini", "small"])
+@pytest.mark.parametrize("shift", ["weak", "strong"])
+def test_the_miniatures_have_the_shape_of_the_papers_studies(size: str, shift: str):
+    planned = plan(f"paper-{size}-{shift}")
+    axes, peak = planned.to_json()["axes"], planned.to_json()["center"]["max_lr"]
+    assert [rate / peak for rate in axes["max_lr"]] == [0.5, 1, 2]
+    assert axes["warmup_fraction"] == [0, 0.005, 0.01, 0.02]
+    assert axes["replay_fraction"] == [0, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5]
+    assert axes["schedule"] == ["cosine", "constant", "infinite_cosine", "infinite_inverse_sqrt"]
+    # Fifteen settings and four baselines; no_redecay trains what the constant schedule does.
+    assert len(planned.trials) == (1 + 2 + 3 + 6 + 3 + 4) * 3
+    assert len(planned.states) == (1 + 15 + 3) * 3
+    (center,) = [trial for trial in planned.trials if trial.label == "center,seed=0"]
+    assert [planned.states[end].config.end_step for end in center.stage_ends] == [1500, 1000]
+    assert planned.states[center.stage_ends[0]].config.schedule.max_lr == peak
+
+
+def test_the_miniatures_share_one_pre_training():
+    def pretrained(name: str) -> set[str]:
+        states = plan(f"paper-mini-{name}").states
+        return {key for key, state in states.items() if state.stage == "upstream"}
+
+    assert len(pretrained("weak")) == 3
+    for name in ("strong", "unchanged", "code"):
+        assert pretrained(name) == pretrained("weak")
 
 
 def test_slimpajama_is_mixed_as_the_authors_mixed_it():
