@@ -15,11 +15,12 @@ from sweeps.cost_view import cost_table, remarks
 from sweeps.data_view import data_remarks, data_table, headed_table
 from sweeps.design import center
 from sweeps.factors import plain, scoped
+from sweeps.forest import without_seed
 from sweeps.plan import Plan, Trial
 from sweeps.tree_view import tree_table
 
-MOST_TRIALS = 40
-"""Beyond it the axes stand for the trials."""
+MOST_ROWS = 40
+"""Where there are more settings, the axes stand for the trials."""
 
 
 def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> RenderableType:
@@ -31,7 +32,7 @@ def plan_page(plan: Plan, costs: Costs, width: int, *, whole: bool = False) -> R
         width: Columns of the terminal.
         whole: Whether to list every trial and state, however many.
     """
-    listed = whole or len(plan.trials) <= MOST_TRIALS
+    listed = whole or len(_by_setting(plan)) <= MOST_ROWS
     return Group(
         _heading(plan),
         Text(),
@@ -59,20 +60,35 @@ def _heading(plan: Plan) -> Text:
 
 
 def _trials(plan: Plan, width: int) -> Table:
-    """Every trial; rates, replay, tokens and steps are those of its last stage."""
+    """Every setting; rates, replay, tokens and steps are those of its last stage."""
+    settings = _by_setting(plan)
     title = words.counted(len(plan.trials), "trial")
+    if len(settings) < len(plan.trials):
+        seeds = words.counted(len(plan.spec.seeds), "seed")
+        title += f": {words.counted(len(settings), 'setting')} x {seeds}"
     if len(plan.spec.stages) > 1:
         title += f"; figures of the last stage, on {plan.spec.stage_datasets[-1]}"
     headings = ("lr first → peak → end", "warm-up\nsteps", "replay", "new\ntokens", "steps")
-    rows = [_trial_cells(plan, trial) for trial in plan.trials]
+    rows = [_trial_cells(plan, trials[0]) for trials in settings.values()]
     taken = sum(
         2 + max(map(len, [*heading.split("\n"), *cells]))
         for heading, cells in zip(headings, zip(*rows, strict=True), strict=True)
     )
     table = headed_table(title, "trial", *headings)
-    for trial, row in zip(plan.trials, rows, strict=True):
-        table.add_row(_broken(trial.label, max(width - taken, 20)), *row)
+    for label, row in zip(settings, rows, strict=True):
+        table.add_row(_broken(label, max(width - taken, 20)), *row)
     return table
+
+
+def _by_setting(plan: Plan) -> dict[str, list[Trial]]:
+    """The trials that differ in their seed alone, by what their labels have in common.
+
+    Those of one seed stand for all, since seeds share rates and budgets.
+    """
+    settings: dict[str, list[Trial]] = {}
+    for trial in plan.trials:
+        settings.setdefault(without_seed(trial.label, trial.factors["seed"]), []).append(trial)
+    return settings
 
 
 def _trial_cells(plan: Plan, trial: Trial) -> list[str]:
@@ -98,9 +114,11 @@ def _broken(label: str, room: int) -> str:
 
 
 def _rates(config: RunConfig) -> str:
+    """The first rate, the peak and the last; one where they are the same throughout."""
     pieces = config.pieces()
     peak = max(rate for piece in pieces for rate in (piece.start_lr, piece.end_lr))
-    return " → ".join(map(words.rate, (config.lr(0), peak, pieces[-1].end_lr)))
+    rates = list(map(words.rate, (config.lr(0), peak, pieces[-1].end_lr)))
+    return " → ".join(rates if len(set(rates)) > 1 else rates[:1])
 
 
 def _replay(plan: Plan, trial: Trial) -> Any:

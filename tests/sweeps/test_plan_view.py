@@ -11,7 +11,7 @@ from rich.console import Console
 from cpt.parsing import parse
 from sweeps.cost import Tariff, costs
 from sweeps.facts import DatasetFacts, SplitFacts
-from sweeps.forest import Branch, folded
+from sweeps.forest import Branch, folded, without_seed
 from sweeps.plan import Plan, make_plan
 from sweeps.plan_view import plan_page
 from sweeps.spec import SweepSpec
@@ -323,10 +323,25 @@ def test_many_trials_are_told_by_their_axes():
     assert "baselines no_rewarm, union" in lines
 
 
-def test_all_lists_every_trial():
+def test_all_lists_every_setting():
     planned = plan(**GRID)
     lines = page(planned, 160, whole=True)
-    assert all(any(trial.label in line for line in lines) for trial in planned.trials)
+    labels = {without_seed(trial.label, trial.factors["seed"]) for trial in planned.trials}
+    assert len(labels) == 102
+    assert all(any(line.startswith(f"{label} ") for line in lines) for label in labels)
+
+
+def test_trials_that_differ_in_their_seed_are_one_line():
+    seeds = {"max_lr": [6e-3], "seed": [0, 7, 9]}
+    lines = [" ".join(line.split()) for line in page(plan(axes=seeds, baselines=["union"]))]
+    start = lines.index("9 trials: 3 settings x 3 seeds")
+    assert [line.split(" ")[0] for line in lines[start + 3 : start + 7]] == [
+        "center",
+        "max_lr=0.006",
+        "union",
+        "",
+    ]
+    assert "2 trials" in page(plan(axes={"max_lr": [6e-3]}))
 
 
 def test_the_table_of_costs_says_what_to_give():

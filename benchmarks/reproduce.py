@@ -1,0 +1,134 @@
+"""The paper in miniature: its tables and findings beside what our own runs gave.
+
+    python -m benchmarks.reproduce results [--document docs/reproduction.md] [--again OTHER]
+
+Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged` of a result tree (those
+that are there) and prints every table and finding that they give; with a document, writes them
+between its marks `<!-- name -->` and `<!-- /name -->` instead. With another result tree, says how
+far the same trials lie apart in the two.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from analysis.deciding.verdicts import Effect, Verdict
+from analysis.measures import measure_names
+from benchmarks.reproduction import tables
+from benchmarks.reproduction.findings import FINDINGS, SHIFTS
+from benchmarks.reproduction.study import Study
+
+STUDIES = (*SHIFTS, "infinite", "unchanged")
+VERDICTS = {
+    Verdict.SUPPORTED: "**as in the paper**",
+    Verdict.CONTRADICTED: "**otherwise**",
+    Verdict.UNDECIDED: "open",
+}
+
+
+def read(storage: Path) -> dict[str, Study]:
+    """The studies that a result tree holds, by name."""
+    folders = {name: storage / "sweeps" / f"paper-mini-{name}" for name in STUDIES}
+    return {name: Study(folder) for name, folder in folders.items() if folder.exists()}
+
+
+def parts(studies: Mapping[str, Study]) -> dict[str, str]:
+    """Every table that these studies give, by its name."""
+    each: dict[str, Callable[[Study], str]] = {
+        "replay": tables.replay,
+        "peaks": tables.peaks,
+        "references": tables.references,
+        "warmups": tables.warmups,
+        "schedules": tables.schedules,
+    }
+    found = {
+        f"{name}-{shift}": draw(studies[shift])
+        for name, draw in each.items()
+        for shift in SHIFTS
+        if shift in studies
+    }
+    if "infinite" in studies:
+        found["parts"] = tables.parts(studies["infinite"])
+    if studies.keys() >= {*SHIFTS, "unchanged"}:
+        found["dips"] = tables.dips(studies)
+    if studies.keys() >= set(STUDIES):
+        found["findings"] = findings_table(studies)
+    return found
+
+
+def findings_table(studies: Mapping[str, Study]) -> str:
+    """All findings, with every interval that decides one."""
+    rows = []
+    for number, test in enumerate(FINDINGS, 1):
+        finding = test(studies)
+        told = "<br>".join(map(effect, finding.effects))
+        rows.append([str(number), finding.sentence, finding.paper, told, VERDICTS[finding.verdict]])
+    return tables.markdown(("", "the paper's finding", "its numbers", "ours", "verdict"), rows)
+
+
+def effect(one: Effect) -> str:
+    """`weak: ... +0.061 [0.055, 0.067], needs > 0`."""
+    limits = []
+    if one.at_least > float("-inf"):
+        limits.append(f"> {one.at_least:.3g}")
+    if one.at_most < float("inf"):
+        limits.append(f"< {one.at_most:.3g}")
+    ends = ", ".join(tables.signed(end, 3) for end in (one.low, one.high))
+    return f"{one.text}: {tables.signed(one.value, 3)} [{ends}], needs {' and '.join(limits)}"
+
+
+def written(document: str, found: Mapping[str, str]) -> str:
+    """The document with its tables replaced.
+
+    Raises:
+        ValueError: It has no place for one of them.
+    """
+    for name, table in found.items():
+        marks = f"<!-- {name} -->", f"<!-- /{name} -->"
+        pattern = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)
+        if not pattern.search(document):
+            raise ValueError(f"the document has no {marks[0]} ... {marks[1]}")
+        filled = f"{marks[0]}\n{table}\n{marks[1]}"
+        document = pattern.sub(lambda _, filled=filled: filled, document)
+    return document
+
+
+def apart(one: Study, other: Study) -> list[str]:
+    """A row: how many trials two runs share, how many are equal to the bit, the largest gap."""
+    names = measure_names(one.sweep.roles)
+    both = one.trials.set_index("trial")[names].join(
+        other.trials.set_index("trial")[names], rsuffix="_again", how="inner"
+    )
+    gaps = (both[names] - both[[f"{name}_again" for name in names]].to_numpy()).abs()
+    equal = int((gaps == 0).all(axis=1).sum())
+    return [one.name, f"{len(both)} of {len(one.trials)}", str(equal), f"{gaps.max().max():.2g}"]
+
+
+def main() -> int:
+    """Prints, or writes into the document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("storage", type=Path)
+    parser.add_argument("--document", type=Path)
+    parser.add_argument("--again", type=Path)
+    arguments = parser.parse_args()
+    studies = read(arguments.storage)
+    if arguments.again is not None:
+        others = read(arguments.again)
+        rows = [apart(study, others[name]) for name, study in studies.items() if name in others]
+        headings = ("study", "trials in both", "equal to the bit", "largest gap, nats")
+        print(tables.markdown(headings, rows))
+        return 0
+    found = parts(studies)
+    if arguments.document is None:
+        for name, table in found.items():
+            print(f"\n{name}\n\n{table}")
+    else:
+        text = arguments.document.read_text(encoding="utf-8")
+        arguments.document.write_text(written(text, found), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
