@@ -54,7 +54,7 @@ def from_rows(rows: Sequence[Mapping[str, Any]], shape: type) -> Columns:
 
     Args:
         rows: Each has every field.
-        shape: A dataclass of `cpt.records` whose fields are `int`, `float`, `str` or one of them
+        shape: A dataclass of `cpt.rows` whose fields are `int`, `float`, `str` or one of them
             or None.
     """
     kinds = typing.get_type_hints(shape)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.columns import Columns, from_rows, joined
 from analysis.state_files import StateFolders
-from cpt.records import DataRow, EvalRow, TaskRow, TrainRow
+from cpt.rows import DataRow, EvalRow, TaskRow, TrainRow
 
 EVAL_COLUMNS = ["state", "role", *(field.name for field in dataclasses.fields(EvalRow))]
 DATA_COLUMNS = ["state", *(field.name for field in dataclasses.fields(DataRow))]

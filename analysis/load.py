@@ -18,7 +18,8 @@ from analysis.frames import datasets_by_role
 from analysis.state_files import StateFolders
 from analysis.units import Unit
 from analysis.unmeasured import unmeasured
-from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree, Status, StatusWord, SweepDir
 
 PLAN_VERSION = 2
 PLAN_PARTS = ("name", "design", "axes", "center", "datasets", "model", "stages", "trials", "states")
@@ -68,13 +69,13 @@ class Sweep:
             folder is; 0: none are), `final_window_steps` (NaN before it has a configuration),
             `tasks_damage` (why its scores on downstream tasks cannot be read; empty: they can).
         evals: One row an evaluation: `state`, `role` (d0, d1, ...), then the columns of
-            `records.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
+            `rows.EvalRow`, with `dataset` as this sweep calls it and `domain` None for the
             whole set. `loss` is in `unit`. Every state has the rows of its whole stage.
-        train: One row an update: `state`, then the columns of `records.TrainRow`; whole stages.
+        train: One row an update: `state`, then the columns of `rows.TrainRow`; whole stages.
         data: One row a source, or a domain of one, from one evaluation to the next: `state`, then
-            the columns of `records.DataRow`, with `source` as this sweep calls it; whole stages.
+            the columns of `rows.DataRow`, with `source` as this sweep calls it; whole stages.
         tasks: One row a score on a downstream task: `state`, then the columns of
-            `records.TaskRow`; None where the row has none.
+            `rows.TaskRow`; None where the row has none.
         unit: What `loss` of `evals`, and all that is measured from it, is counted in.
     """
 

@@ -18,7 +18,8 @@ from analysis.load import Sweep, load_sweep
 from analysis.measures import trial_table
 from analysis.report import write_page
 from analysis.tables_on_disk import write_tables
-from cpt.records import SweepDir, folder_name, write_text
+from cpt.files import folder_name, write_text
+from cpt.records import SweepDir
 
 COMPARISON = "comparison.html"
 

@@ -31,7 +31,8 @@ from analysis.page.question import question
 from analysis.page.tasks import task_section
 from analysis.page.told import told_settings
 from analysis.settings import DESIGNS_WITHOUT_SLICES, anchor, settings_table
-from cpt.records import StatusWord, SweepDir, write_text
+from cpt.files import write_text
+from cpt.records import StatusWord, SweepDir
 
 
 def write_report(sweep_dir: Path) -> Path:

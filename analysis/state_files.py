@@ -27,19 +27,9 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from analysis.columns import Columns, fitting, from_rows, joined
-from cpt.records import (
-    DataRow,
-    EvalRow,
-    ResultTree,
-    StateDir,
-    StatusWord,
-    TaskRow,
-    TrainRow,
-    current_places,
-    current_rows,
-    read_json,
-    read_rows,
-)
+from cpt.files import read_json
+from cpt.records import ResultTree, StateDir, StatusWord
+from cpt.rows import DataRow, EvalRow, TaskRow, TrainRow, current_places, current_rows, read_rows
 from cpt.seals import BrokenSealError
 
 Row = Mapping[str, Any]

@@ -17,7 +17,8 @@ import pandas as pd
 
 from analysis.load import Sweep
 from analysis.settings import anchor, settings_table
-from cpt.records import DataRow, EvalRow, TaskRow, TrainRow, write_bytes
+from cpt.files import write_bytes
+from cpt.rows import DataRow, EvalRow, TaskRow, TrainRow
 
 TEXT, WHOLE, NUMBER, YES_NO, TEXTS = "string", "Int64", "float64", "boolean", "texts"
 TRIALS = {

@@ -16,7 +16,7 @@ class Unit(StrEnum):
 
     @property
     def column(self) -> str:
-        """The column of `records.EvalRow` that holds the loss in this unit."""
+        """The column of `rows.EvalRow` that holds the loss in this unit."""
         return "loss" if self is Unit.NATS else "bits_per_byte"
 
     @property

@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
-from cpt.records import ResultTree, StateDir, StatusWord, SweepDir, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree, StateDir, StatusWord, SweepDir
 
 OWNER = "owner.json"
 SILENT_SECONDS = 60.0

@@ -23,9 +23,11 @@ from cpt.builder import build
 from cpt.config import RunConfig
 from cpt.dataset_config import DatasetConfig
 from cpt.digests import Digests
+from cpt.files import write_json
 from cpt.model_config import ModelConfig
 from cpt.parsing import parse
-from cpt.records import ResultTree, StateDir, read_rows, write_json
+from cpt.records import ResultTree, StateDir
+from cpt.rows import read_rows
 from cpt.token_library import library
 from cpt.tokenizer import load_tokenizer
 

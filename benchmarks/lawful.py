@@ -26,18 +26,10 @@ import yaml
 from scipy.signal import lfilter
 
 from cpt.config import RunConfig
+from cpt.files import write_json
 from cpt.parsing import parse
-from cpt.records import (
-    DataRow,
-    EvalRow,
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    TrainRow,
-    append_rows,
-    write_json,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import DataRow, EvalRow, TrainRow, append_rows
 from sweeps.declared import declared_facts
 from sweeps.plan import Plan, make_plan
 from sweeps.prepare import write_plan

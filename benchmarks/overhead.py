@@ -27,7 +27,8 @@ import yaml
 
 from cpt.config import RunConfig
 from cpt.parsing import parse
-from cpt.records import ResultTree, StatusWord, read_rows
+from cpt.records import ResultTree, StatusWord
+from cpt.rows import read_rows
 from sweeps.plan import Plan
 from sweeps.prepare import prepare
 from sweeps.spec import SweepSpec

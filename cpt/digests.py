@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from cpt.records import read_json, write_json
+from cpt.files import read_json, write_json
 from cpt.token_store import sha256, stamp_of
 
 SETTLED_NS = 2_000_000_000

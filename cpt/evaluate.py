@@ -10,7 +10,8 @@ from cpt.config import HeldOut, RunConfig
 from cpt.data import HeldOutSequences, held_out_sequences
 from cpt.model import GPT
 from cpt.parallel import Workers
-from cpt.records import EvalRow, ResultTree
+from cpt.records import ResultTree
+from cpt.rows import EvalRow
 from cpt.token_library import library
 
 

@@ -15,10 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from cpt.files import read_json
 from cpt.hub_layout import Layout
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from cpt.records import read_json
 
 WEIGHTS = "model.safetensors"
 """The file of a model that is not sharded."""

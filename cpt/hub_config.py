@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cpt.files import read_json
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError, parse, shown
-from cpt.records import read_json
 
 ARCHITECTURES = {
     "gpt_neox": "GPTNeoXForCausalLM",

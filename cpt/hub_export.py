@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cpt.files import write_json
 from cpt.hub import INDEX, WEIGHTS
 from cpt.hub_config import ARCHITECTURES, LLAMA3_NAMES
 from cpt.hub_layout import Layout
 from cpt.model_config import ModelConfig
 from cpt.parsing import ConfigError
-from cpt.records import write_json
 
 SHARD_BYTES = 5_000_000_000
 """Of one file of weights, unless one tensor is larger."""

@@ -7,12 +7,13 @@ import torch
 from cpt import checkpoint
 from cpt.checkpoint_reading import UnsafeCheckpointError
 from cpt.config import RunConfig
+from cpt.files import read_json, write_text
 from cpt.hub_export import model_type, published, write_model
 from cpt.hub_tokenizer import write_tokenizer
 from cpt.model import GPT
 from cpt.parallel import Workers
 from cpt.parsing import ConfigError, parse
-from cpt.records import ResultTree, StateDir, StatusWord, read_json, write_text
+from cpt.records import ResultTree, StateDir, StatusWord
 from cpt.token_store import CorpusMeta
 
 _CARD = "README.md"

@@ -6,8 +6,8 @@ from pathlib import Path
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Encoder
 
+from cpt.files import write_json
 from cpt.parsing import ConfigError, shown
-from cpt.records import write_json
 from cpt.token_store import CorpusMeta
 from cpt.tokenizer import ByteTokenizer, load_tokenizer, tokenizer_file
 

@@ -18,7 +18,8 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from cpt.records import ResultTree, StateDir, Status, set_aside
+from cpt.files import set_aside
+from cpt.records import ResultTree, StateDir, Status
 
 
 class Mirror:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cpt.checkpoint_marker import NAME as MARKER
+from cpt.files import write_json
 from cpt.object_store import DamagedObjectError, Stored
-from cpt.records import ELSEWHERE, write_json
+from cpt.records import ELSEWHERE
 from cpt.tree_files import TreeFiles, agrees, place
 
 

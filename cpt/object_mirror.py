@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cpt.checkpoint_marker import NAME as MARKER
+from cpt.files import read_json
 from cpt.mirror import Mirror
 from cpt.noted import note, remove
 from cpt.object_store import DamagedObjectError
-from cpt.records import ResultTree, StateDir, Status, read_json
+from cpt.records import ResultTree, StateDir, Status
 from cpt.token_store import StoreError, sha256
 from cpt.tree_files import AT_ONCE, TreeFiles, each, place
 

@@ -5,7 +5,7 @@
     none is left                            begin again: from the base, the parent, random weights
 
 Rows behind those that a checkpoint rests on are superseded by the next attempt as long as they are
-of later steps (`cpt.records.current_rows`). A damaged row may say any step, so where rows were
+of later steps (`cpt.rows.current_rows`). A damaged row may say any step, so where rows were
 damaged the files are set aside, and what is whole of them goes on.
 """
 
@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cpt import checkpoint
 from cpt.checkpoint_marker import ROW_FILES
+from cpt.files import name_aside, set_aside, write_bytes
 from cpt.parallel import Workers
-from cpt.records import StateDir, StatusWord, name_aside, set_aside, write_bytes
+from cpt.records import StateDir, StatusWord
 from cpt.seals import Digest
 
 
@@ -75,7 +76,7 @@ def is_complete(state: StateDir, end_step: int) -> bool:
 
 
 def _remove_half_written(state: StateDir) -> None:
-    """What a kill left of a file that was about to be replaced; see `cpt.records.write_bytes`."""
+    """What a kill left of a file that was about to be replaced; see `cpt.files.write_bytes`."""
     for path in state.path.glob(".*.*"):
         if re.fullmatch(r"\..+\.\d+", path.name):
             path.unlink(missing_ok=True)

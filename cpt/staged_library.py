@@ -17,9 +17,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from cpt.cache_room import room_in_cache
+from cpt.files import write_json, write_text
 from cpt.object_store import ObjectStore
 from cpt.parsing import parse
-from cpt.records import write_json, write_text
 from cpt.storage import cache_of
 from cpt.token_library import TokenLibrary
 from cpt.token_store import (

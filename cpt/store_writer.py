@@ -10,9 +10,9 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cpt.files import write_json
 from cpt.packing import Packed, token_dtype
 from cpt.parsing import ConfigError, shown
-from cpt.records import write_json
 from cpt.token_store import (
     DOMAINS,
     HASHES,

@@ -10,7 +10,7 @@ import numpy as np
 
 from cpt.config import RunConfig
 from cpt.order import positions
-from cpt.records import DataRow
+from cpt.rows import DataRow
 from cpt.token_store import TokenStore
 
 TALLIED_SAMPLES = 65_536

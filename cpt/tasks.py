@@ -23,7 +23,8 @@ from lm_eval.tasks import TaskManager
 
 from cpt.hub_state import complete_config, export_state
 from cpt.parsing import ConfigError, shown
-from cpt.records import StateDir, TaskRow, append_rows
+from cpt.records import StateDir
+from cpt.rows import TaskRow, append_rows
 
 BATCH_SIZE = 16
 

@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cpt.records import ResultTree, folder_name
+from cpt.files import folder_name
+from cpt.records import ResultTree
 from cpt.storage import is_remote
 from cpt.token_store import META, CorpusMeta, StoreError, TokenStore, read_meta
 

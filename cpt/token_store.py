@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from cpt.files import read_json, write_json
 from cpt.parsing import Frozen, parse
-from cpt.records import read_json, write_json
 
 TOKENS, STARTS, DOMAINS, HASHES = "tokens.bin", "starts.bin", "domains.bin", "hashes.bin"
 META, VERIFIED = "meta.json", "verified.json"

@@ -23,9 +23,10 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from cpt.cutting import is_held_out
 from cpt.dataset_config import AnyDatasetConfig, SourceConfig, source_field
 from cpt.digests import Digests
+from cpt.files import write_json, write_text
 from cpt.mirror import Mirror
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, write_json, write_text
+from cpt.records import ResultTree
 from cpt.sources import documents, fingerprint, pinned
 from cpt.tokenizer import END_OF_TEXT_NAMES, FileTokenizer
 from cpt.tokenizer_config import TrainedTokenizerConfig

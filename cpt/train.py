@@ -19,6 +19,7 @@ from cpt.checkpoint import Progress
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
 from cpt.evaluate import Evaluator
+from cpt.files import read_json, write_json, write_sealed
 from cpt.learner import Learner
 from cpt.leaving import OTHER_ASKED, Leave, LeavingError
 from cpt.mirror import Mirror
@@ -26,18 +27,8 @@ from cpt.model import initial_weights
 from cpt.parallel import Workers, workers
 from cpt.parsing import parse
 from cpt.placement import fill
-from cpt.records import (
-    EvalRow,
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    TrainRow,
-    append_rows,
-    read_json,
-    write_json,
-    write_sealed,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import EvalRow, TrainRow, append_rows
 from cpt.saver import Saver
 from cpt.tally import Tally
 

@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from cpt.cache_room import room_in_cache
 from cpt.checkpoint_marker import NAME as MARKER
+from cpt.files import folder_name
 from cpt.object_store import DamagedObjectError, ObjectStore, Stored
-from cpt.records import folder_name
 from cpt.seals import SEAL, Digest, sealed_text
 from cpt.token_store import StoreError, sha256
 

@@ -14,8 +14,9 @@ from stat import S_ISREG
 from filelock import FileLock, Timeout
 
 from cpt.checkpoint_marker import NAME as MARKER
+from cpt.files import read_json
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, StateDir, StatusWord, read_json
+from cpt.records import ResultTree, StateDir, StatusWord
 from cpt.storage import is_remote
 from sweeps.cleaning import ABANDONED_SECONDS, Checkpoint, Entry, Freed, Kind, ListedState, Listing
 from sweeps.store import check_plan

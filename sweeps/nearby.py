@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.config import RunConfig
+from cpt.files import read_json
 from cpt.parsing import ConfigError, parse
-from cpt.records import ResultTree, StatusWord, read_json
+from cpt.records import ResultTree, StatusWord
 from sweeps.plan import Plan
 
 LOOKED_AT = 200

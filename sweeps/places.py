@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from cpt.records import ResultTree, SweepDir, read_json, write_json
+from cpt.files import read_json, write_json
+from cpt.records import ResultTree, SweepDir
 from cpt.storage import below
 
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}

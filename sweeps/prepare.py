@@ -12,10 +12,11 @@ from typing import Any
 from cpt.builder import Stores, build
 from cpt.dataset_config import FILE_FORMATS, source_field
 from cpt.digests import Digests
+from cpt.files import write_sealed, write_text
 from cpt.hub_config import locate, read_model
 from cpt.mirror import Mirror
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, write_sealed, write_text
+from cpt.records import ResultTree
 from cpt.sources import Split, files
 from cpt.token_library import library
 from cpt.token_store import HASHES, StoreError, TokenStore, shared_documents

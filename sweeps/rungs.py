@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from cpt.config import RunConfig
+from cpt.files import read_json
 from cpt.parsing import parse
-from cpt.records import ResultTree, current_rows, read_json, read_rows
+from cpt.records import ResultTree
+from cpt.rows import current_rows, read_rows
 
 Losses = dict[str, float]
 """Nats per token on the whole of each held-out corpus, by the corpus's id."""

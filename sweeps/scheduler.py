@@ -13,9 +13,10 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from cpt.config import RunConfig
+from cpt.files import write_sealed
 from cpt.mirror import Mirror
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord, write_sealed
+from cpt.records import ResultTree, Status, StatusWord
 from sweeps.answers import Answers
 from sweeps.following import patiently
 from sweeps.stopping import AshaStopping, Place, reason

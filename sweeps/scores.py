@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from cpt.records import ResultTree, StateDir, StatusWord, SweepDir, TaskRow, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree, StateDir, StatusWord, SweepDir
+from cpt.rows import TaskRow
 
 
 def states_to_score(sweep: SweepDir) -> list[StateDir]:

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cpt.records import ResultTree, Status, StatusWord, SweepDir, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree, Status, StatusWord, SweepDir
 from sweeps.agenda import Agenda, agenda, is_settled
 from sweeps.nearby import near_misses
 from sweeps.ownership import living_owners

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpt import records
 from cpt.config import RunConfig
+from cpt.files import read_json, set_aside
 from cpt.mirror import Mirror
 from cpt.parsing import ConfigError, parse
-from cpt.records import ResultTree, StateDir, Status, StatusWord, SweepDir, read_json
+from cpt.records import ResultTree, StateDir, Status, StatusWord, SweepDir
 from cpt.storage import below, cache_of, is_remote
 from sweeps.plan import Plan
 from sweeps.spec import SweepSpec
@@ -117,7 +117,7 @@ def mend(state: StateDir, found: Found, mirror: Mirror) -> None:
                 state.set_checkpoint_aside(step)
         mirror.write_status(state, found.status)
     elif state.status.exists():
-        records.set_aside(state.status)
+        set_aside(state.status)
 
 
 def look(state: StateDir) -> Found:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cpt.files import read_json
 from cpt.mirror import Mirror
 from cpt.parsing import ConfigError, shown
-from cpt.records import ResultTree, StateDir, SweepDir, read_json
+from cpt.records import ResultTree, StateDir, SweepDir
 from cpt.storage import below, is_remote, place, shown_uri
 from sweeps.store import check_plan, remote_tree, tree_of
 from sweeps.sweep_file import load

@@ -35,7 +35,8 @@ from cpt.config import RunConfig
 from cpt.leaving import EXIT_INTERRUPTED, Leave
 from cpt.mirror import Mirror
 from cpt.parsing import parse
-from cpt.records import EvalRow, ResultTree
+from cpt.records import ResultTree
+from cpt.rows import EvalRow
 from cpt.token_store import StoreError
 from cpt.train import DivergedError
 from cpt.train import train as train_stage

@@ -18,8 +18,9 @@ from analysis import labels
 from analysis.load import Sweep
 from analysis.predicting.areas import Array, areas, logged_rates, scheduled_rates
 from analysis.settings import agrees, anchor
+from cpt.files import read_json
 from cpt.parsing import ConfigError, parse
-from cpt.records import ResultTree, SweepDir, read_json
+from cpt.records import ResultTree, SweepDir
 from cpt.schedule_config import ScheduleConfig
 from cpt.yaml_text import read_yaml
 

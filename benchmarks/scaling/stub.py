@@ -13,20 +13,12 @@ from typing import Any
 from cpt.checkpoint_marker import ROW_FILES, Marker
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
+from cpt.files import write_json, write_sealed
 from cpt.mirror import Mirror
 from cpt.noted import remove
 from cpt.parsing import parse
-from cpt.records import (
-    EvalRow,
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    TrainRow,
-    append_rows,
-    write_json,
-    write_sealed,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import EvalRow, TrainRow, append_rows
 from cpt.schedule import lr
 from cpt.seals import digest_file
 from cpt.tally import Tally

@@ -11,8 +11,9 @@ left behind.
 import math
 from collections.abc import Iterator, Mapping
 
+from cpt.files import read_json
 from cpt.hub_config import locate, read_model
-from cpt.records import ResultTree, read_json
+from cpt.records import ResultTree
 from cpt.token_store import StoreError
 from sweeps.cluster.checks import Findings, Row, Verdict, machine_rows
 from sweeps.cluster.checks_room import cache_rows, resource_row, storage_row

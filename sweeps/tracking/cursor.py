@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cpt.files import read_json, set_aside, write_sealed
 from cpt.mirror import Mirror
-from cpt.records import read_json, set_aside, write_sealed
 from cpt.token_store import StoreError
 
 SEND_EVERY_SECONDS = 30.0

@@ -4,7 +4,7 @@ The rows of a step stand in several files, and a tracker takes each step once. S
 when a training row of a later one has been seen: whoever trains writes the rows of a step, in any
 file, before the next update.
 
-After a resume rows stand in a file twice (`cpt.records.current_rows`). Those that wait here are
+After a resume rows stand in a file twice (`cpt.rows.current_rows`). Those that wait here are
 replaced by the later ones; of what was told the tracker keeps the earlier ones, since none can take
 back a step, and none is told twice.
 """
@@ -49,7 +49,7 @@ class RowFile:
         self._tail = (self._tail + whole)[-TAIL_BYTES:]
         rows = []
         for line in whole.splitlines():
-            with contextlib.suppress(ValueError):  # as in `cpt.records.read_rows`
+            with contextlib.suppress(ValueError):  # as in `cpt.rows.read_rows`
                 rows.append(json.loads(line))
         return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from cpt.config import EvaluationConfig, HeldOut, RunConfig
+from cpt.files import write_json
 from cpt.model_config import PRESETS
-from cpt.records import EvalRow, ResultTree, Status, StatusWord, TrainRow, append_rows, write_json
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.rows import EvalRow, TrainRow, append_rows
 from cpt.schedule_config import ScheduleConfig
 from cpt.stream_config import Source
 

@@ -14,7 +14,7 @@ from analysis.measures import trial_table
 from analysis.page.tables import settings_summary, trials_table
 from analysis.report import write_report
 from analysis.settings import anchor, settings_table
-from cpt.records import DataRow, EvalRow, TrainRow, read_rows
+from cpt.rows import DataRow, EvalRow, TrainRow, read_rows
 
 GOOD = {
     "prose": [(0, 2.0), (90, 2.2), (100, 2.4)],

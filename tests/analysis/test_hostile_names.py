@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from analysis.report import write_report
-from cpt.records import ResultTree, TaskRow, append_rows, read_json, write_json
+from cpt.files import read_json, write_json
+from cpt.records import ResultTree
+from cpt.rows import TaskRow, append_rows
 
 SCRIPT = "</script><script>window.pwned=1</script>"
 IMAGE = "\"><img src=x onerror=window.pwned=1 class='injected'>"

@@ -9,7 +9,8 @@ from analysis.domains import domain_changes
 from analysis.drawing import alternative, compute, domain_dots, ends, parallel, throughput, two_way
 from analysis.drawing.gallery import SECTIONS, measured, section
 from analysis.load import load_sweep
-from cpt.records import ResultTree, TrainRow, append_rows
+from cpt.records import ResultTree
+from cpt.rows import TrainRow, append_rows
 
 
 @pytest.fixture

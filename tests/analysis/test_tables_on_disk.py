@@ -11,7 +11,8 @@ import pytest
 from analysis.load import load_sweep
 from analysis.measures import trial_table
 from analysis.tables_on_disk import NoParquetError, tables, write_tables
-from cpt.records import ResultTree, TaskRow, append_rows
+from cpt.records import ResultTree
+from cpt.rows import TaskRow, append_rows
 
 ROOT = Path(__file__).parents[2]
 LOSSES = {"prose": [(0, 2.0), (100, 2.4)], "code": [(0, 3.0), (100, 1.8)]}

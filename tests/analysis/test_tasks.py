@@ -9,7 +9,8 @@ from analysis.measures import trial_table
 from analysis.page.tasks import task_scores, task_section
 from analysis.report import write_report
 from analysis.settings import anchor
-from cpt.records import ResultTree, TaskRow, append_rows
+from cpt.records import ResultTree
+from cpt.rows import TaskRow, append_rows
 
 
 def score(task: str, value: float, metric: str = "acc", **changes: object) -> TaskRow:

@@ -12,7 +12,9 @@ import torch
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from cpt.checkpoint_reading import read_metadata, read_tensors
-from cpt.records import ResultTree, StateDir, current_rows, read_json, read_rows
+from cpt.files import read_json
+from cpt.records import ResultTree, StateDir
+from cpt.rows import current_rows, read_rows
 
 CLOCK = ("tokens_per_second", "mfu", "elapsed_seconds")
 SHOWN = 3

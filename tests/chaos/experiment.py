@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cpt.records import ResultTree, read_rows
+from cpt.records import ResultTree
+from cpt.rows import read_rows
 from tests.chaos import leaks
 from tests.chaos.comparison import differences
 from tests.chaos.disturbing import Disturbing, StuckError

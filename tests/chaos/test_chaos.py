@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cpt.records import ResultTree, StateDir, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree, StateDir
 from tests.chaos.comparison import differences
 from tests.chaos.driver import REPOSITORY
 from tests.chaos.tiny_sweep import NAME

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cpt.records import ResultTree, read_rows
+from cpt.records import ResultTree
+from cpt.rows import read_rows
 from tests.chaos.comparison import differences
 from tests.chaos.processes import command, descendants
 from tests.chaos.tiny_sweep import NAME, TOKENS_PER_STEP, TinySweep

@@ -10,7 +10,8 @@ from cpt.config import RunConfig
 from cpt.model import GPT
 from cpt.parallel import Workers
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, Status, StatusWord, current_rows, read_rows
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.schedule import Piece, Pieces, constant, cosine, lr, restricted, shared_steps, wsd
 from cpt.schedule_config import ScheduleConfig
 from cpt.train import checkpoint, train

@@ -13,17 +13,11 @@ from cpt import checkpoint, recovery
 from cpt.checkpoint import DamagedCheckpointError
 from cpt.checkpoint_marker import ROW_FILES
 from cpt.config import RunConfig
+from cpt.files import read_json
 from cpt.model import GPT
 from cpt.parallel import Workers
-from cpt.records import (
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    current_rows,
-    read_json,
-    read_rows,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.train import train
 from tests.cpt.damage import OF_A_FILE, OF_ROWS, Damage, digit, flip
 

@@ -11,7 +11,7 @@ from cpt.leaving import Leave, LeavingError
 from cpt.model import initial_weights
 from cpt.parallel import workers
 from cpt.placement import fill
-from cpt.records import current_rows, read_rows
+from cpt.rows import current_rows, read_rows
 from cpt.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

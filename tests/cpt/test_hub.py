@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cpt import hub
+from cpt.files import read_json, write_json
 from cpt.hub_config import locate, read_model
 from cpt.hub_export import config_json, export
 from cpt.model import GPT, initial_weights
 from cpt.model_config import PRESETS, ModelConfig
 from cpt.parsing import ConfigError
 from cpt.placement import fill
-from cpt.records import read_json, write_json
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytestmark = pytest.mark.usefixtures("quiet_transformers")

@@ -10,11 +10,13 @@ import torch
 
 from cpt.config import RunConfig
 from cpt.data import held_out_sequences
+from cpt.files import read_json
 from cpt.hub_config import read_model
 from cpt.hub_state import export_state, recipe
 from cpt.hub_tokenizer import byte_encoder, write_tokenizer
 from cpt.parsing import ConfigError
-from cpt.records import Status, StatusWord, read_json, read_rows
+from cpt.records import Status, StatusWord
+from cpt.rows import read_rows
 from cpt.token_store import CorpusMeta, TokenStore
 from cpt.tokenizer import ByteTokenizer, FileTokenizer, load_tokenizer
 from cpt.train import train

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cpt.leaving import EXIT_INTERRUPTED, Leave, LeavingError
-from cpt.records import EvalRow, StateDir, StatusWord, read_rows
+from cpt.records import StateDir, StatusWord
+from cpt.rows import EvalRow, read_rows
 from cpt.train import train
 from tests.cpt.test_train import (
     ENVIRONMENT,

@@ -16,19 +16,11 @@ from tenacity import stop_after_attempt
 
 from cpt import retries
 from cpt.checkpoint_marker import Marker
+from cpt.files import read_json, write_json
 from cpt.mirror import Mirror
 from cpt.object_store import PIECE_BYTES, ObjectStore
-from cpt.records import (
-    EvalRow,
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    append_rows,
-    read_json,
-    read_rows,
-    write_json,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import EvalRow, append_rows, read_rows
 from cpt.seals import digest_file
 from cpt.token_store import StoreError
 

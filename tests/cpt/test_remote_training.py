@@ -15,7 +15,8 @@ from cpt.config import RunConfig
 from cpt.leaving import Leave, LeavingError
 from cpt.mirror import Mirror
 from cpt.object_store import ObjectStore
-from cpt.records import ResultTree, StateDir, Status, StatusWord, read_rows
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import read_rows
 from cpt.token_store import StoreError
 from cpt.train import train
 from tests.cpt.test_train import ENVIRONMENT, ROOT, read_of, rows_of, same_bits, weights_of
@@ -178,7 +179,8 @@ from pathlib import Path
 import torch
 from cpt.config import RunConfig
 from cpt.parsing import parse
-from cpt.records import ResultTree, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree
 from cpt.train import train
 folder, tokens, uri, config = sys.argv[1:]
 torch.set_num_threads(1)

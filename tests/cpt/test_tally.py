@@ -8,7 +8,8 @@ import pytest
 from cpt import checkpoint
 from cpt.config import RunConfig
 from cpt.data import TrainingStream
-from cpt.records import ResultTree, Status, StatusWord, current_rows, read_rows
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.tally import Tally
 from cpt.token_store import TokenStore
 from cpt.train import train

@@ -12,7 +12,8 @@ from cpt import checkpoint
 from cpt.model import GPT
 from cpt.parallel import Workers
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, StateDir, Status, StatusWord, current_rows, read_rows
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.train import train
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")

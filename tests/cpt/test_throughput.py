@@ -45,7 +45,7 @@ def test_compiling_is_not_taken_for_training(tiny, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_figure_is_that_of_training(tiny):
     """Within a factor of two of the rows that a training of the same shape writes."""
-    from cpt.records import read_rows
+    from cpt.rows import read_rows
     from cpt.train import train
 
     shape = {

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from cpt import retries
+from cpt.files import write_json
 from cpt.object_store import PIECE_BYTES
-from cpt.records import ResultTree, read_rows, write_json
+from cpt.records import ResultTree
+from cpt.rows import read_rows
 from cpt.storage import cache_of, shown_uri
 from cpt.token_library import TokenLibrary
 from cpt.token_store import (

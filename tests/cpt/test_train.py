@@ -16,22 +16,15 @@ import torch
 from cpt import checkpoint, saver
 from cpt.config import RunConfig
 from cpt.evaluate import Evaluator
+from cpt.files import read_json, write_json
 from cpt.hub_export import export
 from cpt.model import GPT, initial_weights
 from cpt.model_config import ModelConfig
 from cpt.parallel import Workers
 from cpt.parsing import parse
 from cpt.placement import fill, is_compiled
-from cpt.records import (
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    current_rows,
-    read_json,
-    read_rows,
-    write_json,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.train import DivergedError, train
 
 ALONE = Workers(rank=0, world_size=1, device=torch.device("cpu"))

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from cpt.builder import _aside_prefix
 from cpt.checkpoint_marker import NAME, Marker
+from cpt.files import write_json
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.records import ResultTree, Status, StatusWord
 from cpt.seals import digest_file
 from sweeps.clean_view import clean_page
 from sweeps.cleaning import ABANDONED_SECONDS, Entry, Freed, Kind, ListedState, Listing, freed

@@ -10,8 +10,9 @@ from importlib import resources
 import pytest
 
 from cpt.dataset_config import FILE_FORMATS, LOCAL_CORPORA
+from cpt.files import write_json
 from cpt.model_config import PRESETS
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.records import ResultTree, Status, StatusWord
 from sweeps.prepare import prepare, write_plan
 from sweeps.spec import SweepSpec
 from sweeps.store import tree_of

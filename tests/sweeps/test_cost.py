@@ -153,7 +153,7 @@ def test_checkpoint_bytes_are_those_that_training_leaves(tiny_sweep, tmp_path):
 
 @pytest.mark.slow
 def test_evaluation_tokens_are_those_that_training_reads(tiny_sweep):
-    from cpt.records import read_rows
+    from cpt.rows import read_rows
     from cpt.train import train
 
     planned, tree = tiny_sweep()

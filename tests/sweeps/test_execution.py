@@ -12,17 +12,11 @@ from typing import Any
 
 import pytest
 
+from cpt.files import write_json
 from cpt.leaving import Leave
 from cpt.parsing import parse
-from cpt.records import (
-    EvalRow,
-    ResultTree,
-    Status,
-    StatusWord,
-    append_rows,
-    read_rows,
-    write_json,
-)
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.rows import EvalRow, append_rows, read_rows
 from sweeps import launch
 from sweeps.agenda import Agenda, agenda
 from sweeps.attempts import Attempts

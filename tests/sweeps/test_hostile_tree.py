@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.files import write_json
+from cpt.records import ResultTree, Status, StatusWord
 from sweeps.prepare import prepare, write_plan
 from sweeps.store import tree_of
 from sweeps.sweep_file import load

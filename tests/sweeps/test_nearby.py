@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.files import write_json
+from cpt.records import ResultTree, Status, StatusWord
 from sweeps.nearby import NearMiss, near_misses
 from sweeps.plan import Plan
 

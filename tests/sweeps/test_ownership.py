@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from cpt.files import read_json, write_json
 from cpt.parsing import ConfigError
-from cpt.records import SweepDir, read_json, write_json
+from cpt.records import SweepDir
 from sweeps.owner import Owner
 from sweeps.ownership import OWNER, living_owner, owned
 from sweeps.places import Folder

@@ -10,7 +10,8 @@ from rich.console import Console
 from cpt.checkpoint_marker import Marker
 from cpt.config import RunConfig
 from cpt.parsing import parse
-from cpt.records import ResultTree, Status, StatusWord, TrainRow, append_rows
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.rows import TrainRow, append_rows
 from sweeps import progress
 from sweeps.agenda import Agenda, Task
 from sweeps.progress import NOTHING_RUNS, TAIL_BYTES, duration, last_row, look, shown

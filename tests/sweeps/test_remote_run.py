@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from cpt.files import read_json
 from cpt.mirror import Mirror
 from cpt.object_store import ObjectStore
-from cpt.records import ResultTree, StatusWord, read_json
+from cpt.records import ResultTree, StatusWord
 from cpt.train import read_config, train
 from sweeps.prepare import prepare, write_plan
 from sweeps.sweep_file import load

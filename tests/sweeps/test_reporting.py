@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.asked import Asked
-from cpt.records import ResultTree, Status, StatusWord, read_json, write_json
+from cpt.files import read_json, write_json
+from cpt.records import ResultTree, Status, StatusWord
 from sweeps.console import Exit
 from sweeps.ownership import owned
 from sweeps.prepare import prepare, write_plan

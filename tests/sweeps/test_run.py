@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 import torch
 
+from cpt.files import read_json, write_json
 from cpt.leaving import OTHER_ASKED, LeavingError
-from cpt.records import ResultTree, StatusWord, current_rows, read_json, read_rows, write_json
+from cpt.records import ResultTree, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.token_store import StoreError
 from cpt.train import train
 from sweeps.prepare import prepare

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from cpt.records import ResultTree, Status, StatusWord, write_json
+from cpt.files import write_json
+from cpt.records import ResultTree, Status, StatusWord
 from sweeps.scores import states_to_score
 
 

@@ -10,16 +10,9 @@ import pytest
 from rich.console import Console
 
 from cpt.checkpoint_marker import Marker
+from cpt.files import read_json, write_json, write_sealed
 from cpt.parsing import ConfigError, parse
-from cpt.records import (
-    ResultTree,
-    Status,
-    StatusWord,
-    SweepDir,
-    read_json,
-    write_json,
-    write_sealed,
-)
+from cpt.records import ResultTree, Status, StatusWord, SweepDir
 from sweeps import show
 from sweeps.cost import Tariff, costs
 from sweeps.declared import declared_plan

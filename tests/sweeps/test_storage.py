@@ -8,10 +8,11 @@ from tenacity import stop_after_attempt, wait_fixed
 from typer.testing import CliRunner, Result
 
 from cpt import retries
+from cpt.files import read_json
 from cpt.mirror import Mirror
 from cpt.object_store import ObjectStore
 from cpt.parsing import ConfigError
-from cpt.records import ResultTree, Status, StatusWord, read_json
+from cpt.records import ResultTree, Status, StatusWord
 from cpt.token_store import StoreError
 from cpt.train import train
 from sweeps import following

@@ -9,18 +9,10 @@ import pytest
 import torch
 
 from cpt.config import RunConfig
+from cpt.files import read_json, set_aside, write_json
 from cpt.mirror import Mirror
-from cpt.records import (
-    ResultTree,
-    StateDir,
-    Status,
-    StatusWord,
-    current_rows,
-    read_json,
-    read_rows,
-    set_aside,
-    write_json,
-)
+from cpt.records import ResultTree, StateDir, Status, StatusWord
+from cpt.rows import current_rows, read_rows
 from cpt.train import train
 from sweeps.agenda import Agenda, agenda
 from sweeps.plan import Plan

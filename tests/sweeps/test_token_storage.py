@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from cpt.parsing import parse
-from cpt.records import read_rows
+from cpt.rows import read_rows
 from cpt.storage import cache_of
 from sweeps.spec import SweepSpec
 from sweeps.store import tree_of

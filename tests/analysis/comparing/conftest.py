@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cpt.records import read_json, write_json
+from cpt.files import read_json, write_json
 
 
 class Pair:

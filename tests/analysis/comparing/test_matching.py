@@ -16,7 +16,7 @@ from analysis.comparing.matching import (
     unmatched,
 )
 from analysis.units import Unit
-from cpt.records import write_json
+from cpt.files import write_json
 
 MEASURES = ["forgetting", "adaptation"]
 

@@ -9,7 +9,8 @@ from analysis.deciding.costs import cost_table, currency
 from analysis.load import load_sweep
 from analysis.measures import trial_table
 from analysis.settings import anchor, settings_table
-from cpt.records import ResultTree, TrainRow, append_rows
+from cpt.records import ResultTree
+from cpt.rows import TrainRow, append_rows
 
 LOSSES = {"prose": [(0, 2.0), (100, 2.5)], "code": [(0, 3.0), (100, 2.0)]}
 

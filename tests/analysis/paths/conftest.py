@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from cpt.records import EvalRow, ResultTree, Status, StatusWord, TrainRow, append_rows, write_json
+from cpt.files import write_json
+from cpt.records import ResultTree, Status, StatusWord
+from cpt.rows import EvalRow, TrainRow, append_rows
 
 TOKENS_PER_STEP = 10
 ROLES = ("d0", "d1", "d2")

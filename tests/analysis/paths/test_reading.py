@@ -7,7 +7,9 @@ import pytest
 from analysis.load import load_sweep
 from analysis.page.data_tables import reading_table, samples_read
 from analysis.report import write_report
-from cpt.records import DataRow, ResultTree, append_rows, read_json, write_json
+from cpt.files import read_json, write_json
+from cpt.records import ResultTree
+from cpt.rows import DataRow, append_rows
 
 
 def planned(source: str, **changes: Any) -> dict[str, Any]:

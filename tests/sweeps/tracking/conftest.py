@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cpt.records import DataRow, EvalRow, StateDir, Status, StatusWord, TrainRow, append_rows
+from cpt.records import StateDir, Status, StatusWord
+from cpt.rows import DataRow, EvalRow, TrainRow, append_rows
 
 
 class MlflowServer:

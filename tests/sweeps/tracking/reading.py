@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cpt.records import StateDir, current_rows, read_rows
+from cpt.records import StateDir
+from cpt.rows import current_rows, read_rows
 
 Point = tuple[str, int, float]
 

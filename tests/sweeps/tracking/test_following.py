@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cpt.records import ResultTree, StatusWord, SweepDir, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree, StatusWord, SweepDir
 from sweeps.plan import Plan
 from tests.sweeps.tracking.conftest import MlflowServer, Writer
 from tests.sweeps.tracking.reading import Point, in_mlflow, in_tensorboard, in_tree

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cpt.records import ResultTree, read_json
+from cpt.files import read_json
+from cpt.records import ResultTree
 from tests.sweeps.tracking.reading import in_mlflow, in_tensorboard, in_tree, in_wandb
 from tests.sweeps.tracking.test_following import as_float32
 
