@@ -98,10 +98,9 @@ def written(document: str, found: Mapping[str, str]) -> str:
 def apart(one: Study, other: Study) -> list[str]:
     """A row: how many trials two runs share, how many are equal to the bit, the largest gap."""
     names = measure_names(one.sweep.roles)
-    both = one.trials.set_index("trial")[names].join(
-        other.trials.set_index("trial")[names], rsuffix="_again", how="inner"
-    )
-    gaps = (both[names] - both[[f"{name}_again" for name in names]].to_numpy()).abs()
+    tables_of = [study.trials.set_index("trial")[names] for study in (one, other)]
+    both = tables_of[0].index.intersection(tables_of[1].index)
+    gaps = (tables_of[0].loc[both] - tables_of[1].loc[both]).abs()
     equal = int((gaps == 0).all(axis=1).sum())
     return [one.name, f"{len(both)} of {len(one.trials)}", str(equal), f"{gaps.max().max():.2g}"]
 

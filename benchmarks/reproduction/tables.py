@@ -69,7 +69,7 @@ def references(study: Study) -> str:
         study.by_seed(study.center, name) for name in ("forgetting", "adaptation")
     )
     ours = [interval(student(each)) for each in (-forgotten, adapted, (adapted - forgotten) / 2)]
-    start = _apart(paper.PRETRAINED.get(study.name), continued)
+    start = _apart(paper.PRETRAINED[study.name], continued)
     return markdown(
         ("less continuing without replay", *HEADINGS),
         [_beside("pre-trained, D0 alone", start, ours), *rows],
@@ -165,16 +165,20 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _beside(label: str, told: paper.Pair | None, ours: Sequence[str]) -> list[str]:
+def _beside(label: str, told: tuple[float | None, float | None], ours: Sequence[str]) -> list[str]:
     """A row: the paper's differences on D0 and D1, and their mean, beside ours."""
-    cells = ["not told"] * 3
-    if told is not None:
-        cells = [signed(value) for value in (*told, sum(told) / 2)]
+    old, new = told
+    mean = None if old is None or new is None else (old + new) / 2
+    cells = ["not told" if value is None else signed(value) for value in (old, new, mean)]
     return [label, *(cell for pair in zip(cells, ours, strict=True) for cell in pair)]
 
 
-def _apart(one: paper.Pair | None, other: paper.Pair) -> paper.Pair | None:
-    return None if one is None else (one[0] - other[0], one[1] - other[1])
+def _apart(
+    one: tuple[float, float | None] | None, other: paper.Pair
+) -> tuple[float | None, float | None]:
+    if one is None:
+        return None, None
+    return one[0] - other[0], None if one[1] is None else one[1] - other[1]
 
 
 def _differences(study: Study, one: Weights, other: Weights) -> list[str]:
