@@ -1,11 +1,12 @@
 """The paper in miniature: its tables and findings beside what our own runs gave.
 
-    python -m benchmarks.reproduce results [--document docs/reproduction.md] [--again OTHER]
+    python -m benchmarks.reproduce results [--document docs/reproduction.md]
+    python -m benchmarks.reproduce results --against docs/reports
 
 Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged` of a result tree (those
 that are there) and prints every table and finding that they give; with a document, writes them
-between its marks `<!-- name -->` and `<!-- /name -->` instead. With another result tree, says how
-far the same trials lie apart in the two.
+between its marks `<!-- name -->` and `<!-- /name -->` instead. Against a folder that holds the
+`trials.csv` of an earlier run as `paper-mini-NAME.csv`, says how far trials of the two lie apart.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from analysis.deciding.verdicts import Effect, Verdict
 from analysis.measures import measure_names
@@ -95,14 +98,19 @@ def written(document: str, found: Mapping[str, str]) -> str:
     return document
 
 
-def apart(one: Study, other: Study) -> list[str]:
-    """A row: how many trials two runs share, how many are equal to the bit, the largest gap."""
-    names = measure_names(one.sweep.roles)
-    tables_of = [study.trials.set_index("trial")[names] for study in (one, other)]
-    both = tables_of[0].index.intersection(tables_of[1].index)
-    gaps = (tables_of[0].loc[both] - tables_of[1].loc[both]).abs()
+def apart(study: Study, earlier: pd.DataFrame) -> list[str]:
+    """A row: how many trials two runs share, how many are equal to the bit, the largest gap.
+
+    Args:
+        study: As it was run now.
+        earlier: The `trials.csv` of another run.
+    """
+    names = measure_names(study.sweep.roles)
+    now, then = (table.set_index("trial")[names] for table in (study.trials, earlier))
+    both = now.index.intersection(then.index)
+    gaps = (now.loc[both] - then.loc[both]).abs()
     equal = int((gaps == 0).all(axis=1).sum())
-    return [one.name, f"{len(both)} of {len(one.trials)}", str(equal), f"{gaps.max().max():.2g}"]
+    return [study.name, f"{len(both)} of {len(now)}", str(equal), f"{gaps.max().max():.2g}"]
 
 
 def main() -> int:
@@ -110,12 +118,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("storage", type=Path)
     parser.add_argument("--document", type=Path)
-    parser.add_argument("--again", type=Path)
+    parser.add_argument("--against", type=Path)
     arguments = parser.parse_args()
     studies = read(arguments.storage)
-    if arguments.again is not None:
-        others = read(arguments.again)
-        rows = [apart(study, others[name]) for name, study in studies.items() if name in others]
+    if arguments.against is not None:
+        files = {name: arguments.against / f"paper-mini-{name}.csv" for name in studies}
+        rows = [
+            apart(studies[name], pd.read_csv(file)) for name, file in files.items() if file.exists()
+        ]
         headings = ("study", "trials in both", "equal to the bit", "largest gap, nats")
         print(tables.markdown(headings, rows))
         return 0
