@@ -4,6 +4,9 @@ from analysis import labels
 from analysis.load import Sweep
 from analysis.stages import stage_table
 
+UNNAMED = "custom"
+"""What a plan calls a model that is no preset and has no checkpoint."""
+
 
 def question(sweep: Sweep) -> str:
     """The model, the data sets in order, and the budgets."""
@@ -12,8 +15,11 @@ def question(sweep: Sweep) -> str:
     more = "new" if sweep.additive_replay else "more"
     (first, spent), *rest = (_stage(sweep, index) for index in range(1, len(plan["stages"])))
     then = "".join(f", then to {name} with {budget}" for name, budget in rest)
+    size = f"{labels.amount(model['parameters'])} parameters"
+    unnamed = model["name"] == UNNAMED
+    who = f"a model of {size}" if unnamed else f"{model['name']} ({size})"
     return (
-        f"How should {model['name']} ({labels.amount(model['parameters'])} parameters) go on from "
+        f"How should {who} go on from "
         f"{sweep.dataset('d0')} (D0) to {first} with {spent} {more} tokens{then}, and what will it "
         "forget?"
     )

@@ -1,5 +1,7 @@
 """Budgets, random designs, lists, factors of one stage, and several pre-trainings."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis import labels
@@ -52,6 +54,17 @@ def test_the_question_names_every_stage_and_budget(budgets, three_stages):
     assert "go on from wiki (D0) to code (D1) with 2k more tokens, then to german (D2) with 2k" in (
         question(load_sweep(three_stages))
     )
+
+
+def test_the_question_names_a_model_or_says_how_large_it_is(three_stages):
+    sweep = load_sweep(three_stages)
+
+    def asked(name: str) -> str:
+        model = sweep.plan["model"] | {"name": name, "parameters": 420_480}
+        return question(replace(sweep, plan=dict(sweep.plan) | {"model": model}))
+
+    assert asked("gpt-1m").startswith("How should gpt-1m (420k parameters) go on from wiki")
+    assert asked("custom").startswith("How should a model of 420k parameters go on from wiki")
 
 
 def test_a_random_design_is_held_against_its_first_trial(random_design):
