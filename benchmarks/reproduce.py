@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.deciding.verdicts import Effect, Verdict
 from analysis.measures import measure_names
 from benchmarks.reproduction import tables
-from benchmarks.reproduction.findings import FINDINGS, SHIFTS
+from benchmarks.reproduction.findings import SHIFTS, findings
 from benchmarks.reproduction.study import Study
 
 STUDIES = (*SHIFTS, "infinite", "unchanged")
@@ -56,7 +56,7 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         found["parts"] = tables.parts(studies["infinite"])
     if studies.keys() >= {*SHIFTS, "unchanged"}:
         found["dips"] = tables.dips(studies)
-    if studies.keys() >= set(STUDIES):
+    if studies.keys() >= set(SHIFTS):
         found["findings"] = findings_table(studies)
     return found
 
@@ -64,8 +64,7 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
 def findings_table(studies: Mapping[str, Study]) -> str:
     """All findings, with every interval that decides one."""
     rows = []
-    for number, test in enumerate(FINDINGS, 1):
-        finding = test(studies)
+    for number, finding in findings(studies).items():
         told = "<br>".join(map(effect, finding.effects))
         rows.append([str(number), finding.sentence, finding.paper, told, VERDICTS[finding.verdict]])
     return tables.markdown(("", "the paper's finding", "its numbers", "ours", "verdict"), rows)
