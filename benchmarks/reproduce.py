@@ -10,6 +10,7 @@ between its marks `<!-- name -->` and `<!-- /name -->` instead. Against a folder
 """
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -17,13 +18,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.deciding.verdicts import Effect, Verdict
+from analysis.deciding.verdicts import Effect, Verdict, of_all
 from analysis.measures import measure_names
 from benchmarks.reproduction import tables
 from benchmarks.reproduction.findings import SHIFTS, findings
 from benchmarks.reproduction.study import Study
 
 STUDIES = (*SHIFTS, "infinite", "unchanged")
+MOST_SHOWN = 6
+"""Where a finding has more effects, the one that decides stands for all."""
 VERDICTS = {
     Verdict.SUPPORTED: "**as in the paper**",
     Verdict.CONTRADICTED: "**otherwise**",
@@ -62,23 +65,29 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
 
 
 def findings_table(studies: Mapping[str, Study]) -> str:
-    """All findings, with every interval that decides one."""
+    """All findings, with the intervals that decide each."""
     rows = []
     for number, finding in findings(studies).items():
-        told = "<br>".join(map(effect, finding.effects))
-        rows.append([str(number), finding.sentence, finding.paper, told, VERDICTS[finding.verdict]])
+        verdict, decisive = of_all(finding.effects)
+        shown = finding.effects if len(finding.effects) <= MOST_SHOWN else decisive
+        told = [effect(one) for one in shown]
+        if len(shown) < len(finding.effects):
+            told.append(f"(of {len(finding.effects)}, the nearest to an end of its range)")
+        rows.append(
+            [str(number), finding.sentence, finding.paper, "<br>".join(told), VERDICTS[verdict]]
+        )
     return tables.markdown(("", "the paper's finding", "its numbers", "ours", "verdict"), rows)
 
 
 def effect(one: Effect) -> str:
-    """`weak: ... +0.061 [0.055, 0.067], needs > 0`."""
-    limits = []
-    if one.at_least > float("-inf"):
-        limits.append(f"> {one.at_least:.3g}")
-    if one.at_most < float("inf"):
-        limits.append(f"< {one.at_most:.3g}")
+    """`weak: ...: +0.061 [+0.055, +0.067]`, and the range that it needs unless that is above 0."""
     ends = ", ".join(tables.signed(end, 3) for end in (one.low, one.high))
-    return f"{one.text}: {tables.signed(one.value, 3)} [{ends}], needs {' and '.join(limits)}"
+    told = f"{one.text}: {tables.signed(one.value, 3)} [{ends}]"
+    if one.at_least == -one.at_most:
+        return f"{told}, within {tables.PLUS_MINUS}{one.at_most:.3f}"
+    if one.at_most < math.inf:
+        return f"{told}, below {one.at_most:.3g}"
+    return told if one.at_least == 0 else f"{told}, above {one.at_least:.3g}"
 
 
 def written(document: str, found: Mapping[str, str]) -> str:

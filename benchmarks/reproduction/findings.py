@@ -310,7 +310,13 @@ def _contrast(
     limits = (
         {"at_least": -study.evidence.margin, "at_most": study.evidence.margin} if margin else {}
     )
-    return _effect(f"{study.name}: {measure.replace('_', ' ')}, {names}", found, **limits)
+    return _effect(f"{study.name}: {_named(measure)}, {names}", found, **limits)
+
+
+def _named(measure: str) -> str:
+    """`d0_loss` as `D0 loss`."""
+    head, _, tail = measure.partition("_")
+    return f"{head.upper() if head[1:].isdigit() else head} {tail}".strip()
 
 
 def _effect(text: str, found: Estimate, unit: str = "nats per token", **limits: Any) -> Effect:
