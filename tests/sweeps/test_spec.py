@@ -219,8 +219,8 @@ def test_an_override_that_names_no_place_is_refused(file, override, sentence):
         (
             "datasets.wiki=json",
             "datasets.wiki: got 'json'; must be a mapping of its fields: domain, "
-            "max_shared_documents, name, part, path, repeat, revision, streaming, text, tokens, train, "
-            "validation, validation_share.",
+            "max_shared_documents, name, part, path, repeat, revision, streaming, text, tokens, "
+            "train, validation, validation_share.",
         ),
         # Booleans are numbers to Python.
         ("axes.seed=[true]", "axes.seed[0]: got True; must be a whole number, not true or false."),
