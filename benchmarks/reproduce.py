@@ -72,7 +72,7 @@ def findings_table(studies: Mapping[str, Study]) -> str:
         shown = finding.effects if len(finding.effects) <= MOST_SHOWN else decisive
         told = [effect(one) for one in shown]
         if len(shown) < len(finding.effects):
-            told.append(f"(of {len(finding.effects)}, the nearest to an end of its range)")
+            told.append(f"({len(shown)} of {len(finding.effects)}: what decides)")
         rows.append(
             [str(number), finding.sentence, finding.paper, "<br>".join(told), VERDICTS[verdict]]
         )

@@ -69,7 +69,7 @@ def _trials(plan: Plan, width: int) -> Table:
     if len(plan.spec.stages) > 1:
         title += f"; figures of the last stage, on {plan.spec.stage_datasets[-1]}"
     headings = ("lr first → peak → end", "warm-up\nsteps", "replay", "new\ntokens", "steps")
-    rows = [_trial_cells(plan, trials[0]) for trials in settings.values()]
+    rows = [_trial_cells(plan, trial) for trial in settings.values()]
     taken = sum(
         2 + max(map(len, [*heading.split("\n"), *cells]))
         for heading, cells in zip(headings, zip(*rows, strict=True), strict=True)
@@ -80,14 +80,11 @@ def _trials(plan: Plan, width: int) -> Table:
     return table
 
 
-def _by_setting(plan: Plan) -> dict[str, list[Trial]]:
-    """The trials that differ in their seed alone, by what their labels have in common.
-
-    Those of one seed stand for all, since seeds share rates and budgets.
-    """
-    settings: dict[str, list[Trial]] = {}
+def _by_setting(plan: Plan) -> dict[str, Trial]:
+    """For each setting its first trial, which stands for all: seeds share rates and budgets."""
+    settings: dict[str, Trial] = {}
     for trial in plan.trials:
-        settings.setdefault(without_seed(trial.label, trial.factors["seed"]), []).append(trial)
+        settings.setdefault(without_seed(trial.label, trial.factors["seed"]), trial)
     return settings
 
 

@@ -17,13 +17,11 @@ from scipy.stats import kendalltau
 
 from analysis.deciding.contrasts import Weights, combined
 from analysis.deciding.noise import Estimate
-from analysis.deciding.verdicts import Effect, Verdict, of_all
+from analysis.deciding.verdicts import Effect
 from analysis.dips import student
-from benchmarks.reproduction.study import Study
+from benchmarks.reproduction.study import EARLY, Study
 
 SHIFTS = ("weak", "strong")
-EARLY = (4, 32)
-"""Steps of the stage; the longest warm-up compared is over after 20."""
 Studies = Mapping[str, Study]
 
 
@@ -40,11 +38,6 @@ class Finding:
     sentence: str
     paper: str
     effects: Sequence[Effect]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Supported where every effect lies in its range."""
-        return of_all(self.effects)[0]
 
 
 def findings(studies: Studies) -> dict[int, Finding]:

@@ -1,21 +1,21 @@
 """One of the studies as it was run, and the contrasts that findings are told by."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.deciding.claims import paper_claims
 from analysis.deciding.contrasts import Contrasts, Weights, combined
 from analysis.deciding.decision import margin
 from analysis.deciding.evidence import Evidence
 from analysis.deciding.noise import Estimate, Noise
-from analysis.deciding.verdicts import Claim
 from analysis.dips import dip_table
 from analysis.load import load_sweep
 from analysis.measures import trial_table, whole_sets
 from analysis.settings import anchor, settings_table
+
+EARLY = (4, 32)
+"""Steps of a stage; the longest warm-up compared is over after 20."""
 
 
 class Study:
@@ -40,16 +40,10 @@ class Study:
         if missing := list(self.trials.loc[self.trials["mean_loss"].isna(), "trial"]):
             raise ValueError(f"{folder}: {len(missing)} trials are not complete, e.g. {missing[0]}")
         center = anchor(self.sweep)
-        self._settings = settings_table(self.sweep, self.trials, center)
-        continued = list(self._settings.index[~self._settings["from_scratch"]])
+        settings = settings_table(self.sweep, self.trials, center)
+        continued = list(settings.index[~settings["from_scratch"]])
         contrasts = Contrasts(Noise(self.sweep, self.trials), continued)
-        self.evidence = Evidence(self.sweep, self.trials, center, contrasts, margin(self._settings))
-
-    @cached_property
-    def claims(self) -> dict[str, Claim]:
-        """The report's own verdicts, by the name of the claim."""
-        found = paper_claims(self.sweep, self.trials, self._settings, self.evidence.center)
-        return {claim.name: claim for claim in found}
+        self.evidence = Evidence(self.sweep, self.trials, center, contrasts, margin(settings))
 
     def at(self, axis: str, value: Any) -> Weights:
         """The centre but for one factor."""
@@ -70,10 +64,6 @@ class Study:
         """One less the other, paired by seed, with the report's own noise."""
         weights = combined((1, one), (-1, other))
         return self.evidence.contrasts.contrast(weights, measure, comparisons)
-
-    def of(self, one: Weights, measure: str, comparisons: int = 1) -> Estimate:
-        """A measure of one setting."""
-        return self.evidence.contrasts.contrast(one, measure, comparisons)
 
     def by_seed(self, one: Weights, measure: str) -> pd.Series:
         """A measure of one setting in each seed."""

@@ -9,7 +9,7 @@ from analysis.deciding.contrasts import Weights
 from analysis.deciding.noise import Estimate
 from analysis.dips import student
 from benchmarks.reproduction import paper
-from benchmarks.reproduction.study import Study
+from benchmarks.reproduction.study import EARLY, Study
 
 SHARES = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5)
 LOSSES = ("d0_loss", "d1_loss", "mean_loss")
@@ -78,18 +78,17 @@ def references(study: Study) -> str:
 
 def warmups(study: Study) -> str:
     """Losses with other warm-ups less those with 1%: early, and in the end (figure 3)."""
-    early = (4, 32)
     middle = study.at("warmup_fraction", 0.01)
     rows = []
     for share in (0, 0.005, 0.02):
         other = study.at("warmup_fraction", share)
         cells = [
-            interval(student(study.course(other, role, early) - study.course(middle, role, early)))
+            interval(student(study.course(other, role, EARLY) - study.course(middle, role, EARLY)))
             for role in ("d0", "d1")
         ]
         cells += [interval(study.difference(other, middle, measure)) for measure in LOSSES[:2]]
         rows.append([f"{share:.1%}", *cells])
-    steps = f"steps {early[0]} to {early[1]}"
+    steps = f"steps {EARLY[0]} to {EARLY[1]}"
     headings = (f"D0, {steps}", f"D1, {steps}", "D0, final", "D1, final")
     return markdown(("warm-up, less 1%", *headings), rows)
 
