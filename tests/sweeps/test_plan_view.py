@@ -316,6 +316,12 @@ def test_a_trial_shows_its_last_stage():
     assert row == ["max_lr=0.006", "0", "→", "0.006", "→", "0.0006", "2", "0.25", "750", "10"]
 
 
+def test_a_rate_that_never_changes_is_told_once():
+    rows = [line.split() for line in page(plan(baselines=["no_rewarm"]))]
+    (row,) = [cells for cells in rows if cells and cells[0] == "no_rewarm"]
+    assert row == ["no_rewarm", "0.0002", "0", "0.25", "750", "10"]
+
+
 def test_many_trials_are_told_by_their_axes():
     lines = [" ".join(line.split()) for line in page(plan(**GRID))]
     assert "306 trials, grid; --all lists each" in lines

@@ -1,6 +1,7 @@
 """What a person is told while states are trained: read from rows that may be cut off."""
 
 import io
+import re
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cpt.config import RunConfig
 from cpt.parsing import parse
 from cpt.records import ResultTree, Status, StatusWord
 from cpt.rows import TrainRow, append_rows
-from sweeps import progress
+from sweeps import pace, progress
 from sweeps.agenda import Agenda, Task
 from sweeps.progress import NOTHING_RUNS, TAIL_BYTES, duration, last_row, look, shown
 from sweeps.tree import State
@@ -235,6 +236,18 @@ def test_a_state_that_is_new_goes_on_from_nowhere(tree):
         write(tree, FIRST, RUNNING)
         append_rows(tree.state(FIRST.state.id).train_rows, [train_row(7)])
     assert following.events == ["0/1 states · began first (10 steps)"]
+
+
+def test_the_time_left_is_that_of_the_tokens_that_are_trained(tree, monkeypatch):
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.0)
+    with Following(tree, FIRST, SECOND) as following:
+        write(tree, FIRST, RUNNING)
+        for step in (1, 5, 10):
+            append_rows(tree.state(FIRST.state.id).train_rows, [train_row(step)])
+            time.sleep(0.7)
+        write(tree, FIRST, COMPLETE, step=10)
+    assert following.said.splitlines()[0].endswith("estimating the time left")
+    assert re.search(r"complete first .* about \d+ s left$", following.said, re.MULTILINE)
 
 
 def test_labels_are_printed_as_they_are(tree):
