@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -81,13 +83,19 @@ def test_a_grid_without_a_centre_becomes_a_page(typed):
 def test_twenty_trials_take_under_five_seconds(quickstart):
     sweep_dir = quickstart()
 
-    def taken() -> float:
+    def taken(work: Callable[[], Any]) -> float:
         begin = time.process_time()
-        write_report(sweep_dir)
+        work()
         return time.process_time() - begin
 
-    # Other tests run on the same cores, and a core that is shared takes longer.
-    assert any(taken() < 5 for _ in range(3))
+    # Five seconds on cores that count this sum in 0.4 s: slow ones, and ones that other tests use
+    # too, take longer for both.
+    def ratio() -> float:
+        return taken(lambda: write_report(sweep_dir)) / taken(
+            lambda: sum(number * number % 7 for number in range(5_000_000))
+        )
+
+    assert any(ratio() < 5 / 0.4 for _ in range(3))
 
 
 def test_the_report_needs_no_torch_and_no_ray():

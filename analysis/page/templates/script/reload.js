@@ -46,7 +46,7 @@
     for (const [name, key] of keys()) if (hidden.includes(name)) key.click();
     if (theme !== Theme.chosen()) Theme.choose(theme);
     if (lit in SETTINGS) Highlight.set(lit);
-    // Again while figures settle, unless the reader moves on.
+    // Again while figures settle, which takes as long as drawing did, unless the reader moves on.
     const put = () => {
       if (touched > -Infinity) return observer.disconnect();
       const top = scrollY + (document.getElementById(place.id)?.getBoundingClientRect().top ?? -scrollY) - place.top;
@@ -55,7 +55,7 @@
     const observer = new ResizeObserver(put);
     put();
     document.querySelectorAll("body, section").forEach((one) => observer.observe(one));
-    setTimeout(() => observer.disconnect(), 1000 * IDLE_SECONDS);
+    setTimeout(() => observer.disconnect(), Math.max(1000 * IDLE_SECONDS, 4 * (performance.now() - began)));
   }
 
   let touched = -Infinity;
