@@ -3,10 +3,11 @@
     python -m benchmarks.reproduce results [--document docs/reproduction.md]
     python -m benchmarks.reproduce results --against docs/reports
 
-Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged` of a result tree (those
-that are there) and prints every table and finding that they give; with a document, writes them
-between its marks `<!-- name -->` and `<!-- /name -->` instead. Against a folder that holds the
-`trials.csv` of an earlier run as `paper-mini-NAME.csv`, says how far trials of the two lie apart.
+Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged` and the further runs of
+a result tree (those that are there) and prints every table and finding that they give; with a
+document, writes them between its marks `<!-- name -->` and `<!-- /name -->` instead. Against a
+folder that holds the `trials.csv` of an earlier run as `paper-mini-NAME.csv`, says how far trials
+of the two lie apart.
 """
 
 import argparse
@@ -22,9 +23,10 @@ from analysis.deciding.verdicts import Effect, Verdict, of_all
 from analysis.measures import measure_names
 from benchmarks.reproduction import tables
 from benchmarks.reproduction.findings import SHIFTS, findings
+from benchmarks.reproduction.further import FURTHER
 from benchmarks.reproduction.study import Study
 
-STUDIES = (*SHIFTS, "infinite", "unchanged")
+STUDIES = (*SHIFTS, "infinite", "unchanged", *dict.fromkeys(one.study for one in FURTHER))
 MOST_SHOWN = 6
 """Where a finding has more effects, the one that decides stands for all."""
 VERDICTS = {
@@ -61,6 +63,10 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         found["dips"] = tables.dips(studies)
     if studies.keys() >= set(SHIFTS):
         found["findings"] = findings_table(studies)
+    if "weak-warmup" in studies:
+        found["warmups-by-peak"] = tables.warmups_by_peak(studies["weak-warmup"])
+    if any(one.study in studies for one in FURTHER):
+        found["further"] = further_table(studies)
     return found
 
 
@@ -77,6 +83,17 @@ def findings_table(studies: Mapping[str, Study]) -> str:
             [str(number), finding.sentence, finding.paper, "<br>".join(told), VERDICTS[verdict]]
         )
     return tables.markdown(("", "the paper's finding", "its numbers", "ours", "verdict"), rows)
+
+
+def further_table(studies: Mapping[str, Study]) -> str:
+    """What the further runs say of the findings that they were made for."""
+    rows = []
+    for one in FURTHER:
+        if one.study in studies:
+            effects = one.effects(studies[one.study])
+            told = "<br>".join(effect(each) for each in effects)
+            rows.append([str(one.finding), one.question, told, VERDICTS[of_all(effects)[0]]])
+    return tables.markdown(("finding", "the question", "ours", "verdict"), rows)
 
 
 def effect(one: Effect) -> str:

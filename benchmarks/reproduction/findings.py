@@ -97,7 +97,7 @@ def warmup_at_first(studies: Studies) -> Finding:
             each = sign * (study.course(short, role, EARLY) - study.course(long, role, EARLY))
             text = f"{study.name}: {role.upper()} loss in steps {EARLY[0]} to {EARLY[1]}, "
             text += "0% less 2%" if sign > 0 else "2% less 0%"
-            effects.append(_effect(text, student(each, 4)))
+            effects.append(effect_of(text, student(each, 4)))
     return Finding(
         "At first a shorter warm-up forgets and adapts faster.", "figure 3, no numbers", effects
     )
@@ -118,7 +118,7 @@ def peak(studies: Studies) -> Finding:
         )
         for measure in ("adaptation", "forgetting"):
             found = study.evidence.contrasts.contrast(slope, measure, 4)
-            effects.append(_effect(f"{study.name}: {measure} a doubling of the peak", found))
+            effects.append(effect_of(f"{study.name}: {measure} a doubling of the peak", found))
     return Finding(
         "A higher peak adapts more and forgets more.",
         "0.5 to 2 x: adaptation +0.01, +0.02, forgetting +0.05, +0.16",
@@ -128,21 +128,11 @@ def peak(studies: Studies) -> Finding:
 
 def replay_pays(studies: Studies) -> Finding:
     """The paper's choice for each shift: most of the forgetting, little of the adaptation."""
-    effects = []
-    for study, share in zip(_shifts(studies), (0.05, 0.25), strict=True):
-        none, some = study.at("replay_fraction", 0), study.at("replay_fraction", share)
-        saved = combined((1, none), (-1, some))
-        for measure, word, limits in (
-            ("forgetting", "removes of the forgetting", {"at_least": 0.5}),
-            ("adaptation", "costs of the adaptation", {"at_most": 0.05}),
-        ):
-            found = study.evidence.contrasts.ratio(saved, none, measure, 4)
-            text = f"{study.name}: share that {share:.0%} replay {word}"
-            effects.append(_effect(text, found, unit="share", **limits))
+    weak, strong = _shifts(studies)
     return Finding(
         "Replay removes most of the forgetting for little of the adaptation.",
         "5% removes 78% (weak), 25% removes 88% (strong); it costs 0.01, 0.05 nats",
-        effects,
+        [*shares_of_replay(weak, 0.05), *shares_of_replay(strong, 0.25)],
     )
 
 
@@ -152,13 +142,7 @@ def little_replay(studies: Studies) -> Finding:
         "Even the smallest replay removes forgetting.",
         "0.5% removes 0.17 (weak), 1% removes 0.73 (strong)",
         [
-            _contrast(
-                study,
-                "forgetting",
-                study.at("replay_fraction", 0),
-                study.at("replay_fraction", share),
-                2,
-            )
+            removed_by_replay(study, share)
             for study, share in zip(_shifts(studies), (0.005, 0.01), strict=True)
         ],
     )
@@ -166,17 +150,10 @@ def little_replay(studies: Studies) -> Finding:
 
 def union(studies: Studies) -> Finding:
     """The mean loss with half replayed is not above the union's by the margin."""
-    effects = []
-    for study in _shifts(studies):
-        found = study.difference(
-            study.at("replay_fraction", 0.5), study.baseline("union"), "mean_loss", 2
-        )
-        text = f"{study.name}: mean loss, 50% replay less union"
-        effects.append(_effect(text, found, at_most=study.evidence.margin))
     return Finding(
         "With replay, continuing reaches training on everything anew, at less compute.",
         "50% less union: 0.00 (weak), \N{MINUS SIGN}0.02 (strong)",
-        effects,
+        [half_less_union(study) for study in _shifts(studies)],
     )
 
 
@@ -186,7 +163,7 @@ def stronger_shift(studies: Studies) -> Finding:
     return Finding(
         "A stronger shift forgets more.",
         "0.27 (weak), 1.39 (strong)",
-        [_effect("forgetting, strong less weak", student(strong - weak))],
+        [effect_of("forgetting, strong less weak", student(strong - weak))],
     )
 
 
@@ -195,10 +172,7 @@ def head_start(studies: Studies) -> Finding:
     return Finding(
         "Starting from the pre-trained model learns D1 better than starting anew.",
         "D1 loss 0.03 lower (weak), 0.06 (strong)",
-        [
-            _contrast(study, "adaptation", study.center, study.baseline("downstream_only"), 2)
-            for study in _shifts(studies)
-        ],
+        [more_than_anew(study) for study in _shifts(studies)],
     )
 
 
@@ -233,7 +207,7 @@ def unchanged(studies: Studies) -> Finding:
     study = studies["unchanged"]
     still = study.rises(study.baseline("no_rewarm"))
     effects = [
-        _effect(
+        effect_of(
             f"rise of D0 loss, {times} x less not re-warmed",
             student(study.rises(study.at("max_lr", rate)) - still, 2),
         )
@@ -252,7 +226,7 @@ def early_order(studies: Studies) -> Finding:
         each = [study.at("replay_fraction", share) for share in shares]
         found = student(_order(study, each), 2)
         text = f"{study.name}: Kendall's tau of D0 losses after a tenth of the steps and final"
-        effects.append(_effect(text, found, unit="tau"))
+        effects.append(effect_of(text, found, unit="tau"))
     return Finding(
         "Which share of replay is better shows early.", "section 8, rule 4, no numbers", effects
     )
@@ -275,6 +249,39 @@ FINDINGS: Mapping[Callable[[Studies], Finding], Sequence[str]] = {
     early_order: SHIFTS,
 }
 """What tests each finding, and the studies that it needs."""
+
+
+def shares_of_replay(study: Study, share: float) -> list[Effect]:
+    """What a share of replay removes of the forgetting without, and costs of the adaptation."""
+    none, some = study.at("replay_fraction", 0), study.at("replay_fraction", share)
+    saved, effects = combined((1, none), (-1, some)), []
+    for measure, word, limits in (
+        ("forgetting", "removes of the forgetting", {"at_least": 0.5}),
+        ("adaptation", "costs of the adaptation", {"at_most": 0.05}),
+    ):
+        found = study.evidence.contrasts.ratio(saved, none, measure, 4)
+        text = f"{study.name}: share that {share:.0%} replay {word}"
+        effects.append(effect_of(text, found, unit="share", **limits))
+    return effects
+
+
+def removed_by_replay(study: Study, share: float) -> Effect:
+    """Forgetting without replay less that with a share of it."""
+    none, some = study.at("replay_fraction", 0), study.at("replay_fraction", share)
+    return _contrast(study, "forgetting", none, some, 2)
+
+
+def half_less_union(study: Study) -> Effect:
+    """The mean loss with half replayed less the union's."""
+    half, everything = study.at("replay_fraction", 0.5), study.baseline("union")
+    found = study.difference(half, everything, "mean_loss", 2)
+    text = f"{study.name}: mean loss, 50% replay less union"
+    return effect_of(text, found, at_most=study.evidence.margin)
+
+
+def more_than_anew(study: Study) -> Effect:
+    """Adaptation of continuing less that of D1 alone from random weights."""
+    return _contrast(study, "adaptation", study.center, study.baseline("downstream_only"), 2)
 
 
 def _order(study: Study, settings: Sequence[Weights]) -> pd.Series:
@@ -303,7 +310,7 @@ def _contrast(
     limits = (
         {"at_least": -study.evidence.margin, "at_most": study.evidence.margin} if margin else {}
     )
-    return _effect(f"{study.name}: {_named(measure)}, {names}", found, **limits)
+    return effect_of(f"{study.name}: {_named(measure)}, {names}", found, **limits)
 
 
 def _named(measure: str) -> str:
@@ -312,7 +319,7 @@ def _named(measure: str) -> str:
     return f"{head.upper() if head[1:].isdigit() else head} {tail}".strip()
 
 
-def _effect(text: str, found: Estimate, unit: str = "nats per token", **limits: Any) -> Effect:
+def effect_of(text: str, found: Estimate, unit: str = "nats per token", **limits: Any) -> Effect:
     """Above 0 where no limits are given."""
     return Effect(
         text=text,

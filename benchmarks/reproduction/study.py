@@ -49,6 +49,18 @@ class Study:
         """The centre but for one factor."""
         return self.evidence.levels(axis, [value])[value]
 
+    def setting(self, **values: Any) -> Weights:
+        """The one setting of a grid that has these values.
+
+        Raises:
+            ValueError: There is none, or more than one.
+        """
+        chosen = self.trials[self.trials["baseline"] == ""]
+        for axis, value in values.items():
+            chosen = chosen[chosen[axis] == value]
+        (name,) = chosen["setting"].unique()
+        return {str(name): 1.0}
+
     @property
     def center(self) -> Weights:
         """The centre itself."""

@@ -12,6 +12,7 @@ from benchmarks.reproduction import paper
 from benchmarks.reproduction.study import EARLY, Study
 
 SHARES = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5)
+ROLES = ("d0", "d1")
 LOSSES = ("d0_loss", "d1_loss", "mean_loss")
 HEADINGS = ("paper D0", "ours D0", "paper D1", "ours D1", "paper mean", "ours mean")
 MINUS = "\N{MINUS SIGN}"
@@ -84,13 +85,26 @@ def warmups(study: Study) -> str:
         other = study.at("warmup_fraction", share)
         cells = [
             interval(student(study.course(other, role, EARLY) - study.course(middle, role, EARLY)))
-            for role in ("d0", "d1")
+            for role in ROLES
         ]
         cells += [interval(study.difference(other, middle, measure)) for measure in LOSSES[:2]]
         rows.append([f"{share:.1%}", *cells])
     steps = f"steps {EARLY[0]} to {EARLY[1]}"
     headings = (f"D0, {steps}", f"D1, {steps}", "D0, final", "D1, final")
     return markdown(("warm-up, less 1%", *headings), rows)
+
+
+def warmups_by_peak(study: Study) -> str:
+    """Losses without warm-up less those with 20 steps of it, early, at every peak."""
+    rows = []
+    for rate in study.evidence.planned("max_lr"):
+        short, long = (study.setting(max_lr=rate, warmup_fraction=share) for share in (0, 0.2))
+        each = [
+            study.course(short, role, EARLY) - study.course(long, role, EARLY) for role in ROLES
+        ]
+        rows.append([f"{rate:g}", *(interval(student(one)) for one in each)])
+    steps = f"steps {EARLY[0]} to {EARLY[1]}"
+    return markdown(("peak", f"D0, {steps}", f"D1, {steps}"), rows)
 
 
 def schedules(study: Study) -> str:

@@ -10,10 +10,12 @@ import yaml
 from analysis.deciding.noise import Estimate
 from analysis.measures import csv_table
 from benchmarks.lawful import draw_law, write_sweep
-from benchmarks.reproduce import apart, parts, written
+from benchmarks.reproduce import apart, effect, parts, written
 from benchmarks.reproduction import paper
-from benchmarks.reproduction.study import Study
-from benchmarks.reproduction.tables import interval, signed
+from benchmarks.reproduction.findings import half_less_union, removed_by_replay
+from benchmarks.reproduction.further import without_the_spike
+from benchmarks.reproduction.study import EARLY, Study
+from benchmarks.reproduction.tables import interval, signed, warmups_by_peak
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,16 +39,24 @@ def test_the_papers_losses_have_the_averages_that_it_prints(table: tuple[str, st
     )
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weak shift in two seeds and a tenth of the steps, its losses drawn from a law."""
-    folder = tmp_path_factory.mktemp("results")
-    content = yaml.safe_load((ROOT / "specs/paper-mini-weak.yaml").read_text(encoding="utf-8"))
+def draw(folder: Path, name: str) -> Study:
+    """A study in two seeds and a tenth of the steps of a longer one, losses drawn from a law."""
+    file = ROOT / f"specs/paper-mini-{name}.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     del content["storage"]
     content["axes"]["seed"] = [0, 1]
-    content["upstream"]["token_budget"] //= 10
-    content["downstream"]["token_budget"] //= 10
+    for stage in ("upstream", "downstream"):
+        if content[stage]["token_budget"] >= 1_024_000:
+            content[stage]["token_budget"] //= 10
     write_sweep(folder, draw_law(np.random.default_rng(1)), content)
+    return Study(folder / f"sweeps/paper-mini-{name}")
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weak shift."""
+    folder = tmp_path_factory.mktemp("results")
+    draw(folder, "weak")
     return folder
 
 
@@ -81,6 +91,32 @@ def test_a_study_that_is_not_finished_is_refused(storage: Path):
     with pytest.raises(ValueError, match=r"1 trials are not complete, e\.g\. union,seed=1"):
         Study(storage / "sweeps/paper-mini-weak")
     status.write_text(whole, encoding="utf-8")
+
+
+def test_a_further_run_answers_with_the_effects_of_its_finding(tmp_path: Path):
+    studies = {"weak-seeds": draw(tmp_path, "weak-seeds")}
+    first, second, *rest = parts(studies)["further"].splitlines()[2:]
+    assert rest == []
+    one, half = removed_by_replay(studies["weak-seeds"], 0.005), half_less_union
+    assert effect(one) in first
+    assert effect(half(studies["weak-seeds"])) in second
+    assert [first[:4], second[:4]] == ["| 7 ", "| 8 "]
+
+
+def test_warm_ups_are_compared_at_each_peak(tmp_path: Path):
+    study = draw(tmp_path, "weak-warmup")
+    table = warmups_by_peak(study).splitlines()[2:]
+    rates = [3e-4, 7.5e-4, 1.5e-3, 3e-3]
+    assert [float(row.split("|")[1]) for row in table] == rates
+    sign = {"d0": 1, "d1": -1}
+    for (role, direction), found in zip(sign.items(), without_the_spike(study), strict=True):
+        course = [
+            study.course(study.setting(max_lr=3e-4, warmup_fraction=share), role, EARLY).mean()
+            for share in (0, 0.2)
+        ]
+        assert found.value == pytest.approx(direction * (course[0] - course[1]))
+    with pytest.raises(ValueError, match="too many"):
+        study.setting(max_lr=3e-4)
 
 
 def test_tables_are_put_between_their_marks_and_nowhere_else():
