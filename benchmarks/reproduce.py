@@ -3,11 +3,11 @@
     python -m benchmarks.reproduce results [--document docs/reproduction.md]
     python -m benchmarks.reproduce results --against docs/reports
 
-Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged` and the further runs of
-a result tree (those that are there) and prints every table and finding that they give; with a
-document, writes them between its marks `<!-- name -->` and `<!-- /name -->` instead. Against a
-folder that holds the `trials.csv` of an earlier run as `paper-mini-NAME.csv`, says how far trials
-of the two lie apart.
+Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged`, the further runs and
+the shift of our own of a result tree (those that are there) and prints every table and finding that
+they give; with a document, writes them between its marks `<!-- name -->` and `<!-- /name -->`
+instead. Against a folder that holds the `trials.csv` of an earlier run as `paper-mini-NAME.csv`,
+says how far trials of the two lie apart.
 """
 
 import argparse
@@ -21,12 +21,14 @@ import pandas as pd
 
 from analysis.deciding.verdicts import Effect, Verdict, of_all
 from analysis.measures import measure_names
-from benchmarks.reproduction import tables
+from benchmarks.reproduction import shift, tables
 from benchmarks.reproduction.findings import SHIFTS, findings
 from benchmarks.reproduction.further import FURTHER
 from benchmarks.reproduction.study import Study
 
-STUDIES = (*SHIFTS, "infinite", "unchanged", *dict.fromkeys(one.study for one in FURTHER))
+OWN_SHIFT = ("code", "code-next")
+FURTHER_STUDIES = tuple(dict.fromkeys(one.study for one in FURTHER))
+STUDIES = (*SHIFTS, "infinite", "unchanged", *FURTHER_STUDIES, *OWN_SHIFT)
 MOST_SHOWN = 6
 """Where a finding has more effects, the one that decides stands for all."""
 VERDICTS = {
@@ -52,10 +54,10 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         "schedules": tables.schedules,
     }
     found = {
-        f"{name}-{shift}": draw(studies[shift])
+        f"{name}-{name_of_shift}": draw(studies[name_of_shift])
         for name, draw in each.items()
-        for shift in SHIFTS
-        if shift in studies
+        for name_of_shift in SHIFTS
+        if name_of_shift in studies
     }
     if "infinite" in studies:
         found["parts"] = tables.parts(studies["infinite"])
@@ -65,8 +67,12 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         found["findings"] = findings_table(studies)
     if "weak-warmup" in studies:
         found["warmups-by-peak"] = tables.warmups_by_peak(studies["weak-warmup"])
-    if any(one.study in studies for one in FURTHER):
+    if studies.keys() & set(FURTHER_STUDIES):
         found["further"] = further_table(studies)
+    if "code" in studies:
+        found["code"] = shift.settings(studies["code"])
+    if studies.keys() >= set(OWN_SHIFT):
+        found["code-confirmed"] = shift.confirmed(*(studies[name] for name in OWN_SHIFT))
     return found
 
 

@@ -1,6 +1,7 @@
 """The paper's tables beside a miniature's: its numbers as printed, ours with their intervals."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,13 @@ import yaml
 
 from analysis.deciding.noise import Estimate
 from analysis.measures import csv_table
+from analysis.predicting.outlook import outlook
 from benchmarks.lawful import draw_law, write_sweep
 from benchmarks.reproduce import apart, effect, parts, written
 from benchmarks.reproduction import paper
 from benchmarks.reproduction.findings import half_less_union, removed_by_replay
 from benchmarks.reproduction.further import without_the_spike
+from benchmarks.reproduction.shift import confirmed
 from benchmarks.reproduction.study import EARLY, Study
 from benchmarks.reproduction.tables import interval, signed, warmups_by_peak
 
@@ -39,17 +42,17 @@ def test_the_papers_losses_have_the_averages_that_it_prints(table: tuple[str, st
     )
 
 
-def draw(folder: Path, name: str) -> Study:
+def draw(folder: Path, name: str, /, **changes: Any) -> Study:
     """A study in two seeds and a tenth of the steps of a longer one, losses drawn from a law."""
     file = ROOT / f"specs/paper-mini-{name}.yaml"
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) | changes
     del content["storage"]
     content["axes"]["seed"] = [0, 1]
     for stage in ("upstream", "downstream"):
         if content[stage]["token_budget"] >= 1_024_000:
             content[stage]["token_budget"] //= 10
     write_sweep(folder, draw_law(np.random.default_rng(1)), content)
-    return Study(folder / f"sweeps/paper-mini-{name}")
+    return Study(folder / "sweeps" / content["name"])
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,36 @@ def test_warm_ups_are_compared_at_each_peak(tmp_path: Path):
         assert found.value == pytest.approx(direction * (course[0] - course[1]))
     with pytest.raises(ValueError, match="too many"):
         study.setting(max_lr=3e-4)
+
+
+def test_what_a_shift_predicts_stands_beside_what_was_measured(tmp_path: Path):
+    code = draw(tmp_path, "code")
+    trials = [{"name": "one", "max_lr": 4.5e-3, "replay_fraction": 0.1}]
+    following = draw(
+        tmp_path,
+        "code",
+        name="paper-mini-code-next",
+        design="list",
+        trials=trials,
+        axes={"seed": [0, 1]},
+        center={"warmup_fraction": 0.01, "schedule": "cosine"},
+        baselines=[],
+    )
+    (row,) = confirmed(code, following).splitlines()[2:]
+    peak, replay, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+    assert (peak, replay) == ("0.0045", "10.0%")
+    found = outlook(code.sweep, code.trials)
+    assert found.unrun is not None
+    (told,) = found.predict(found.holding()[0], [found.unrun.course(4.5e-3, 0.1)]).to_dict(
+        "records"
+    )
+    for measure, predicted, measured in zip(
+        ("adaptation", "forgetting"), cells[::2], cells[1::2], strict=True
+    ):
+        assert predicted.split(" ")[0] == signed(told[measure], 3)
+        assert measured.split(" ")[0] == signed(following.trials[measure].mean(), 3)
+    # Three peaks, three shares and one baseline.
+    assert len(parts({"code": code})["code"].splitlines()) == 2 + 10
 
 
 def test_tables_are_put_between_their_marks_and_nowhere_else():
