@@ -130,7 +130,10 @@ def written(document: str, found: Mapping[str, str]) -> str:
 
 
 def apart(study: Study, earlier: pd.DataFrame) -> list[str]:
-    """A row: how many trials two runs share, how many are equal to the bit, the largest gap.
+    """A row: how many trials two runs share and are equal to the bit, and the largest gaps.
+
+    The first gap is that of a single trial, the second that of what tables tell: a setting less
+    the centre, the mean over seeds.
 
     Args:
         study: As it was run now.
@@ -141,7 +144,17 @@ def apart(study: Study, earlier: pd.DataFrame) -> list[str]:
     both = now.index.intersection(then.index)
     gaps = (now.loc[both] - then.loc[both]).abs()
     equal = int((gaps == 0).all(axis=1).sum())
-    return [study.name, f"{len(both)} of {len(now)}", str(equal), f"{gaps.max().max():.2g}"]
+    settings = study.trials.set_index("trial").loc[both, "setting"]
+    (center,) = study.center
+    means = [table.loc[both].groupby(settings).mean() for table in (now, then)]
+    told, before = (table - table.loc[center] for table in means)
+    largest = [gaps.max().max(), (told - before).abs().max().max()]
+    return [
+        study.name,
+        f"{len(both)} of {len(now)}",
+        str(equal),
+        *(f"{gap:.2g}" for gap in largest),
+    ]
 
 
 def main() -> int:
@@ -157,7 +170,13 @@ def main() -> int:
         rows = [
             apart(studies[name], pd.read_csv(file)) for name, file in files.items() if file.exists()
         ]
-        headings = ("study", "trials in both", "equal to the bit", "largest gap, nats")
+        headings = (
+            "study",
+            "trials in both",
+            "equal to the bit",
+            "largest gap of a trial, nats",
+            "of a setting less the centre",
+        )
         print(tables.markdown(headings, rows))
         return 0
     found = parts(studies)
