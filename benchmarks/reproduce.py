@@ -27,8 +27,7 @@ from benchmarks.reproduction.further import FURTHER
 from benchmarks.reproduction.study import Study
 
 OWN_SHIFT = ("code", "code-next")
-FURTHER_STUDIES = tuple(dict.fromkeys(one.study for one in FURTHER))
-STUDIES = (*SHIFTS, "infinite", "unchanged", *FURTHER_STUDIES, *OWN_SHIFT)
+STUDIES = (*SHIFTS, "infinite", "unchanged", *FURTHER, *OWN_SHIFT)
 MOST_SHOWN = 6
 """Where a finding has more effects, the one that decides stands for all."""
 VERDICTS = {
@@ -67,8 +66,7 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         found["findings"] = findings_table(studies)
     if "weak-warmup" in studies:
         found["warmups-by-peak"] = tables.warmups_by_peak(studies["weak-warmup"])
-    if studies.keys() & set(FURTHER_STUDIES):
-        found["further"] = further_table(studies)
+    found |= {f"further-{name}": further(studies[name]) for name in FURTHER if name in studies}
     if "code" in studies:
         found["code"] = shift.settings(studies["code"])
     if studies.keys() >= set(OWN_SHIFT):
@@ -91,15 +89,14 @@ def findings_table(studies: Mapping[str, Study]) -> str:
     return tables.markdown(("", "the paper's finding", "its numbers", "ours", "verdict"), rows)
 
 
-def further_table(studies: Mapping[str, Study]) -> str:
-    """What the further runs say of the findings that they were made for."""
+def further(study: Study) -> str:
+    """What one further run says of the findings that it was made for."""
     rows = []
-    for one in FURTHER:
-        if one.study in studies:
-            effects = one.effects(studies[one.study])
-            told = "<br>".join(effect(each) for each in effects)
-            rows.append([str(one.finding), one.question, told, VERDICTS[of_all(effects)[0]]])
-    return tables.markdown(("finding", "the question", "ours", "verdict"), rows)
+    for number, test in FURTHER[study.name].items():
+        effects = test(study)
+        told = "<br>".join(effect(one) for one in effects)
+        rows.append([str(number), told, VERDICTS[of_all(effects)[0]]])
+    return tables.markdown(("finding", "ours", "verdict"), rows)
 
 
 def effect(one: Effect) -> str:

@@ -1,10 +1,9 @@
-"""The further runs: what they ask of a finding that came out otherwise or open, and what answers.
+"""The further runs: what each says of findings that came out otherwise, or open.
 
-Each holds one finding against one more study, with the finding's own effects and ranges.
+A finding is held against one more study with its own effects and ranges.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from analysis.deciding.verdicts import Effect
 from analysis.dips import student
@@ -16,23 +15,6 @@ from benchmarks.reproduction.findings import (
     shares_of_replay,
 )
 from benchmarks.reproduction.study import EARLY, Study
-
-
-@dataclass(frozen=True)
-class Further:
-    """A finding, asked once more.
-
-    Attributes:
-        finding: Its number in the document.
-        question: Why it may have come out as it did.
-        study: The sweep that was made for it, without `paper-mini-`.
-        effects: What the sweep says.
-    """
-
-    finding: int
-    question: str
-    study: str
-    effects: Callable[[Study], Sequence[Effect]]
 
 
 def without_the_spike(study: Study) -> list[Effect]:
@@ -48,29 +30,24 @@ def without_the_spike(study: Study) -> list[Effect]:
     return effects
 
 
-FURTHER: Sequence[Further] = (
-    Further(
-        4, "does the spike of re-warming hide it? No re-warming", "weak-warmup", without_the_spike
-    ),
-    Further(
-        6,
-        "was the replay too short? 2.5 times the tokens",
-        "weak-long",
-        lambda study: shares_of_replay(study, 0.05),
-    ),
-    Further(
-        7,
-        "the same",
-        "weak-long",
-        lambda study: [removed_by_replay(study, 0.005)],
-    ),
-    Further(
-        7,
-        "were three seeds too few? Six",
-        "weak-seeds",
-        lambda study: [removed_by_replay(study, 0.005)],
-    ),
-    Further(8, "the same", "weak-seeds", lambda study: [half_less_union(study)]),
-    Further(8, "the same", "strong-seeds", lambda study: [half_less_union(study)]),
-    Further(10, "the same", "strong-seeds", lambda study: [more_than_anew(study)]),
-)
+FURTHER: Mapping[str, Mapping[int, Callable[[Study], Sequence[Effect]]]] = {
+    "weak-warmup": {4: without_the_spike},
+    "weak-domains": {
+        6: lambda study: shares_of_replay(study, 0.05),
+        7: lambda study: [removed_by_replay(study, 0.005)],
+    },
+    "weak-long": {
+        6: lambda study: shares_of_replay(study, 0.05),
+        7: lambda study: [removed_by_replay(study, 0.005)],
+        8: lambda study: [half_less_union(study)],
+    },
+    "weak-seeds": {
+        7: lambda study: [removed_by_replay(study, 0.005)],
+        8: lambda study: [half_less_union(study)],
+    },
+    "strong-seeds": {
+        8: lambda study: [half_less_union(study)],
+        10: lambda study: [more_than_anew(study)],
+    },
+}
+"""Study, without `paper-mini-`, to the findings that it was made for and what it says of each."""

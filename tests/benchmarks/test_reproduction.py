@@ -100,7 +100,7 @@ def test_a_study_that_is_not_finished_is_refused(storage: Path):
 
 def test_a_further_run_answers_with_the_effects_of_its_finding(tmp_path: Path):
     studies = {"weak-seeds": draw(tmp_path, "weak-seeds")}
-    first, second, *rest = parts(studies)["further"].splitlines()[2:]
+    first, second, *rest = parts(studies)["further-weak-seeds"].splitlines()[2:]
     assert rest == []
     one, half = removed_by_replay(studies["weak-seeds"], 0.005), half_less_union
     assert effect(one) in first
