@@ -47,7 +47,7 @@ def test_the_starter_sweep_is_planned_as_it_stands(rewarm):
     rewarm("init", "mine.yaml")
     planned = rewarm("plan", "mine.yaml", "--json")
     assert (planned.returncode, planned.stderr) == (DONE, "")
-    assert len(json.loads(planned.stdout)["trials"]) == 10
+    assert len(json.loads(planned.stdout)["trials"]) == 11
 
 
 def test_init_makes_the_folders_on_the_way(rewarm, folder):
