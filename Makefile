@@ -21,10 +21,10 @@ plan: .venv/sweep ## what SPEC would train
 	$(BIN)/rewarm plan $(SPEC)
 
 test: .venv/dev ## all tests but the long ones, a process a core
-	$(BIN)/python -m pytest -m "not long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal --durations 30
 
 test-long: .venv/dev ## the long ones: second shapes, what grows or is drained, a hub that breaks
-	$(BIN)/python -m pytest -m "long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m "long and not cluster" --numprocesses auto --maxprocesses 4 --dist worksteal --durations 30
 
 test-fast: .venv/dev ## without Ray, browser and slow tests
 	$(BIN)/python -m pytest -m "not slow and not long and not ray and not browser and not cluster"
