@@ -188,17 +188,10 @@ def average_misleads(studies: Studies) -> Finding:
 
 def infinite(studies: Studies) -> Finding:
     """Three parts of one corpus: each infinite schedule against repeated cosine, every loss."""
-    study = studies["infinite"]
-    cosine, effects = study.at("schedule", "cosine"), []
-    for name in ("infinite_cosine", "infinite_inverse_sqrt"):
-        for role in study.sweep.roles:
-            one = study.at("schedule", name)
-            found = _contrast(study, f"{role}_loss", one, cosine, 6, margin=True)
-            effects.append(found)
     return Finding(
         "Without a shift infinite schedules end where repeated cosine does.",
         "figure 10, no numbers",
-        effects,
+        infinite_less_cosine(studies["infinite"]),
     )
 
 
@@ -282,6 +275,16 @@ def half_less_union(study: Study) -> Effect:
 def more_than_anew(study: Study) -> Effect:
     """Adaptation of continuing less that of D1 alone from random weights."""
     return _contrast(study, "adaptation", study.center, study.baseline("downstream_only"), 2)
+
+
+def infinite_less_cosine(study: Study) -> list[Effect]:
+    """Every loss with either infinite schedule less that with repeated cosine."""
+    cosine = study.at("schedule", "cosine")
+    return [
+        _contrast(study, f"{role}_loss", study.at("schedule", name), cosine, 6, margin=True)
+        for name in ("infinite_cosine", "infinite_inverse_sqrt")
+        for role in study.sweep.roles
+    ]
 
 
 def _order(study: Study, settings: Sequence[Weights]) -> pd.Series:

@@ -10,6 +10,7 @@ from analysis.dips import student
 from benchmarks.reproduction.findings import (
     effect_of,
     half_less_union,
+    infinite_less_cosine,
     more_than_anew,
     removed_by_replay,
     shares_of_replay,
@@ -49,5 +50,6 @@ FURTHER: Mapping[str, Mapping[int, Callable[[Study], Sequence[Effect]]]] = {
         8: lambda study: [half_less_union(study)],
         10: lambda study: [more_than_anew(study)],
     },
+    "infinite-seeds": {12: infinite_less_cosine},
 }
 """Study, without `paper-mini-`, to the findings that it was made for and what it says of each."""
