@@ -66,6 +66,8 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         found["findings"] = findings_table(studies)
     if "weak-warmup" in studies:
         found["warmups-by-peak"] = tables.warmups_by_peak(studies["weak-warmup"])
+    if "weak-domains" in studies:
+        found["domains"] = tables.domains(studies["weak-domains"])
     found |= {f"further-{name}": further(studies[name]) for name in FURTHER if name in studies}
     if "code" in studies:
         found["code"] = shift.settings(studies["code"])

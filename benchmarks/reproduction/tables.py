@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from analysis.deciding.contrasts import Weights
 from analysis.deciding.noise import Estimate
 from analysis.dips import student
+from analysis.domains import domain_changes
 from benchmarks.reproduction import paper
 from benchmarks.reproduction.study import EARLY, Study
 
@@ -156,6 +157,17 @@ def parts(study: Study) -> str:
     ]
     headings = (*(f"{role.upper()}" for role in roles), "mean")
     return markdown(("less repeated cosine", *headings), rows)
+
+
+def domains(study: Study) -> str:
+    """Forgetting of each domain of D0 by the share of replay, means over seeds."""
+    changes = domain_changes(study.sweep, study.trials).query("role == 'd0'")
+    by_setting = changes.pivot(index="setting", columns="domain", values="change")
+    rows = []
+    for share in study.evidence.planned("replay_fraction"):
+        (setting,) = study.at("replay_fraction", share)
+        rows.append([f"{share:.1%}", *(signed(value, 3) for value in by_setting.loc[setting])])
+    return markdown(("replay", *(f"forgetting of {name}" for name in by_setting)), rows)
 
 
 def interval(found: Estimate) -> str:

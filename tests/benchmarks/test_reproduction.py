@@ -1,5 +1,6 @@
 """The paper's tables beside a miniature's: its numbers as printed, ours with their intervals."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from benchmarks.reproduction.findings import half_less_union, removed_by_replay
 from benchmarks.reproduction.further import without_the_spike
 from benchmarks.reproduction.shift import confirmed
 from benchmarks.reproduction.study import EARLY, Study
-from benchmarks.reproduction.tables import interval, signed, warmups_by_peak
+from benchmarks.reproduction.tables import domains, interval, signed, warmups_by_peak
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,6 +123,24 @@ def test_warm_ups_are_compared_at_each_peak(tmp_path: Path):
         assert found.value == pytest.approx(direction * (course[0] - course[1]))
     with pytest.raises(ValueError, match="too many"):
         study.setting(max_lr=3e-4)
+
+
+def test_forgetting_is_told_by_domain_of_the_old_data(tmp_path: Path):
+    study = draw(tmp_path, "weak-domains")
+    # The law has no domains: one that forgets twice as much as the whole set, one that does half.
+    whole = study.sweep.evals
+    parts_of_it = [
+        whole.assign(domain=name, loss=factor * whole["loss"])
+        for name, factor in (("code", 2.0), ("wiki", 0.5))
+    ]
+    study.sweep = replace(study.sweep, evals=pd.concat([whole, *parts_of_it]))
+    heading, _, *rows = domains(study).splitlines()
+    assert heading == "| replay | forgetting of code | forgetting of wiki |"
+    forgotten = study.trials.groupby("replay_fraction")["forgetting"].mean()
+    assert rows == [
+        f"| {share:.1%} | {signed(2 * mean, 3)} | {signed(mean / 2, 3)} |"
+        for share, mean in forgotten.items()
+    ]
 
 
 def test_what_a_shift_predicts_stands_beside_what_was_measured(tmp_path: Path):
