@@ -53,10 +53,10 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         "schedules": tables.schedules,
     }
     found = {
-        f"{name}-{name_of_shift}": draw(studies[name_of_shift])
+        f"{name}-{shift_name}": draw(studies[shift_name])
         for name, draw in each.items()
-        for name_of_shift in SHIFTS
-        if name_of_shift in studies
+        for shift_name in SHIFTS
+        if shift_name in studies
     }
     if "infinite" in studies:
         found["parts"] = tables.parts(studies["infinite"])

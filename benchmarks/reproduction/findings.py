@@ -93,11 +93,7 @@ def warmup_at_first(studies: Studies) -> Finding:
     effects = []
     for study in _shifts(studies):
         short, long = study.at("warmup_fraction", 0), study.at("warmup_fraction", 0.02)
-        for role, sign in (("d0", 1), ("d1", -1)):
-            each = sign * (study.course(short, role, EARLY) - study.course(long, role, EARLY))
-            text = f"{study.name}: {role.upper()} loss in steps {EARLY[0]} to {EARLY[1]}, "
-            text += "0% less 2%" if sign > 0 else "2% less 0%"
-            effects.append(effect_of(text, student(each, 4)))
+        effects += at_first(study, {"0%": short, "2%": long})
     return Finding(
         "At first a shorter warm-up forgets and adapts faster.", "figure 3, no numbers", effects
     )
@@ -242,6 +238,25 @@ FINDINGS: Mapping[Callable[[Studies], Finding], Sequence[str]] = {
     early_order: SHIFTS,
 }
 """What tests each finding, and the studies that it needs."""
+
+
+def at_first(study: Study, warmups: Mapping[str, Weights]) -> list[Effect]:
+    """What a shorter warm-up forgets more in the first steps, and what it adapts more.
+
+    Args:
+        study: It holds both.
+        warmups: The shorter and the longer, by what to call them.
+    """
+    (short, one), (long, other) = warmups.items()
+    effects = []
+    for role, sign, order in (
+        ("d0", 1, f"{short} less {long}"),
+        ("d1", -1, f"{long} less {short}"),
+    ):
+        each = sign * (study.course(one, role, EARLY) - study.course(other, role, EARLY))
+        text = f"{study.name}: {role.upper()} loss in steps {EARLY[0]} to {EARLY[1]}, {order}"
+        effects.append(effect_of(text, student(each, 4)))
+    return effects
 
 
 def shares_of_replay(study: Study, share: float) -> list[Effect]:

@@ -6,29 +6,22 @@ A finding is held against one more study with its own effects and ranges.
 from collections.abc import Callable, Mapping, Sequence
 
 from analysis.deciding.verdicts import Effect
-from analysis.dips import student
 from benchmarks.reproduction.findings import (
-    effect_of,
+    at_first,
     half_less_union,
     infinite_less_cosine,
     more_than_anew,
     removed_by_replay,
     shares_of_replay,
 )
-from benchmarks.reproduction.study import EARLY, Study
+from benchmarks.reproduction.study import Study
 
 
 def without_the_spike(study: Study) -> list[Effect]:
     """No warm-up against 20 steps where nothing is re-warmed, as finding 4 has it with it."""
     low = study.evidence.planned("max_lr")[0]
     short, long = (study.setting(max_lr=low, warmup_fraction=share) for share in (0, 0.2))
-    effects = []
-    for role, sign in (("d0", 1), ("d1", -1)):
-        each = sign * (study.course(short, role, EARLY) - study.course(long, role, EARLY))
-        order = "no warm-up less 20 steps" if sign > 0 else "20 steps less no warm-up"
-        text = f"{study.name}: {role.upper()} loss in steps {EARLY[0]} to {EARLY[1]}, {order}"
-        effects.append(effect_of(text, student(each, 4)))
-    return effects
+    return at_first(study, {"no warm-up": short, "20 steps": long})
 
 
 FURTHER: Mapping[str, Mapping[int, Callable[[Study], Sequence[Effect]]]] = {
