@@ -71,6 +71,13 @@ def test_figures_are_valid_json(quickstart):
     assert all(json.loads(spec)["data"] for spec in specs(page))
 
 
+def test_every_figure_has_a_name_that_is_read_aloud(quickstart):
+    page = write_report(quickstart()).read_text(encoding="utf-8")
+    names = re.findall(r'<div class="plot"[^>]*aria-label="([^".]*)\.', page)
+    assert len(names) == page.count('class="plot"') > 20
+    assert all(names), "a figure without a title was read as nothing"
+
+
 def test_a_grid_without_a_centre_becomes_a_page(typed):
     typed.center = None
     for replay in (0, 0.05, 0.5):
