@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import labels
 from analysis.drawing import theme
+from analysis.drawing.beside import CORNERS, FONT, places_of_names
 from analysis.load import Sweep
 from analysis.settings import DESIGNS_WITHOUT_SLICES
 
@@ -20,6 +22,10 @@ SYMBOLS = {
 CENTER = "centre"
 SETTING = "one setting"
 FRONT = "not beaten on both"
+SIZE, SIZE_OF_CENTER = 11, 20
+"""Of a mark, pixels."""
+NARROWEST = (640.0, 385.0)
+"""The plane itself where the names are written for; a wider one has room for them too."""
 
 
 def plane_points(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:
@@ -149,11 +155,11 @@ def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
         mode="markers+text",
         text=[theme.literal(label) for label in rows["label"]],
         textposition=list(rows["label_at"]),
-        textfont={"size": 11.5, "color": theme.INK},
+        textfont={"size": FONT, "color": theme.INK},
         marker={
             "color": list(rows["color"]),
             "symbol": list(rows["symbol"]),
-            "size": [20 if it else 11 for it in central],
+            "size": [SIZE_OF_CENTER if it else SIZE for it in central],
             "opacity": 1,
             "line": {"width": 1.6, "color": list(rows["color"])},
         },
@@ -164,30 +170,43 @@ def _family_trace(family: str, rows: pd.DataFrame) -> go.Scatter:
 
 
 def _placed_labels(points: pd.DataFrame) -> pd.DataFrame:
-    """Names beside the marks of centre, baselines and front, towards the middle of the plane.
-
-    Of names that would lie on top of each other the first is written; the order is centre,
-    baselines, front.
-    """
-    x, y = ((points[name] - low) / (high - low) for name, (low, high) in view(points).items())
+    """Names beside the marks of centre, baselines and front, which choose their places in turn."""
+    (left, right), (bottom, top) = view(points).values()
+    pixels = pd.DataFrame(
+        {
+            "x": (points["forgetting"] - left) / (right - left) * NARROWEST[0],
+            "y": (top - points["adaptation"]) / (top - bottom) * NARROWEST[1],
+        }
+    )
     rank = pd.Series(3, index=points.index)
     rank[points["efficient"]] = 2
     rank[points["baseline"] != ""] = 1
     rank[points["name"] == CENTER] = 0
-    label = pd.Series("", index=points.index)
-    written: list[tuple[float, float]] = []
-    shown = x.between(0, 1) & y.between(0, 1) & (rank < 3)
-    for setting in rank[shown].sort_values(kind="stable").index:
-        near = any(abs(x[setting] - a) < 0.25 and abs(y[setting] - b) < 0.04 for a, b in written)
-        if not near:
-            label[setting] = points.loc[setting, "name"]
-            written.append((x[setting], y[setting]))
-    # No setting lies above and to the left of the front, so its names have that corner to
-    # themselves, but for the edge of the picture.
-    beside = pd.Series("bottom right", index=points.index)
-    beside[x > 0.6] = "bottom left"
-    beside[points["efficient"] & (x > 0.2)] = "top left"
-    return pd.DataFrame({"label": label, "label_at": beside})
+    shown = pixels["x"].between(0, NARROWEST[0]) & pixels["y"].between(0, NARROWEST[1])
+    pixels, rank, names = pixels[shown], rank[shown], points.loc[shown, "name"]
+    places = places_of_names(
+        pixels.to_numpy(),
+        [SIZE_OF_CENTER / 2 if name == CENTER else SIZE / 2 for name in names],
+        list(names),
+        [int(at) for at in np.argsort(rank, kind="stable") if rank.iloc[at] < 3],
+        NARROWEST,
+        _stairs(pixels[points.loc[shown, "efficient"]].sort_values("x")),
+    )
+    found = pd.Series({names.index[at]: corner for at, corner in places.items()}, dtype=object)
+    beside = found.reindex(points.index)
+    return pd.DataFrame(
+        {"label": points["name"].where(beside.notna(), ""), "label_at": beside.fillna(CORNERS[0])}
+    )
+
+
+def _stairs(front: pd.DataFrame) -> list[tuple[float, float]]:
+    """The corners of the line through the front: level to the next mark, then upright."""
+    corners: list[tuple[float, float]] = []
+    for x, y in front.itertuples(index=False):
+        if corners:
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
+    return corners
 
 
 def _width(values: pd.Series) -> float:

@@ -70,6 +70,10 @@ const Figures = (() => {
     plot.lit = state.lit;
     const { data, layout } = dressed(plot);
     await Plotly.react(plot, data, layout, CONFIG);
+    if (first && layout.meta?.plane) {
+      Names.thin(plot);
+      plot.on("plotly_afterplot", () => Names.thin(plot));
+    }
     if (first) plot.dispatchEvent(new Event("rewarm:drawn", { bubbles: true }));
   }
 
