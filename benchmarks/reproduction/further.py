@@ -39,6 +39,7 @@ FURTHER: Mapping[str, Mapping[int, Callable[[Study], Sequence[Effect]]]] = {
         7: lambda study: [removed_by_replay(study, 0.005)],
         8: lambda study: [half_less_union(study)],
     },
+    "weak-additive": {8: lambda study: [half_less_union(study)]},
     "strong-seeds": {
         8: lambda study: [half_less_union(study)],
         10: lambda study: [more_than_anew(study)],

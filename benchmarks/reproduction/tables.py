@@ -177,9 +177,9 @@ def interval(found: Estimate) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """With its sign; what rounds to nothing has none."""
-    text = f"{abs(value):.{digits}f}"
-    if not float(text):
+    """With its sign; what rounds to nothing has none, and what has no bound is infinity."""
+    text = f"{abs(value):.{digits}f}".replace("inf", "\N{INFINITY}")
+    if text == f"{0:.{digits}f}":
         return text
     return f"{'+' if value > 0 else MINUS}{text}"
 

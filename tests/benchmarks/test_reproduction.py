@@ -1,5 +1,6 @@
 """The paper's tables beside a miniature's: its numbers as printed, ours with their intervals."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,10 +184,11 @@ def test_tables_are_put_between_their_marks_and_nowhere_else():
 
 
 def test_numbers_have_their_sign_and_nothing_has_none():
-    assert [signed(value, 3) for value in (0.0124, -0.0126, -0.0001)] == [
+    assert [signed(value, 3) for value in (0.0124, -0.0126, -0.0001, -math.inf)] == [
         "+0.012",
         "\N{MINUS SIGN}0.013",
         "0.000",
+        "\N{MINUS SIGN}\N{INFINITY}",
     ]
     assert (
         interval(Estimate(-0.1, -0.14, -0.06, 3)) == "\N{MINUS SIGN}0.100 \N{PLUS-MINUS SIGN} 0.040"
