@@ -3,11 +3,11 @@
     python -m benchmarks.reproduce results [--document docs/reproduction.md]
     python -m benchmarks.reproduce results --against docs/reports
 
-Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite` and `-unchanged`, the further runs and
-the shift of our own of a result tree (those that are there) and prints every table and finding that
-they give; with a document, writes them between its marks `<!-- name -->` and `<!-- /name -->`
-instead. Against a folder that holds the `trials.csv` of an earlier run as `paper-mini-NAME.csv`,
-says how far trials of the two lie apart.
+Reads the sweeps `paper-mini-weak`, `-strong`, `-infinite`, `-unchanged` and `-weak-larger`, the
+further runs and the shift of our own of a result tree (those that are there) and prints every table
+and finding that they give; with a document, writes them between its marks `<!-- name -->` and `<!--
+/name -->` instead. Against a folder that holds the `trials.csv` of an earlier run as
+`paper-mini-NAME.csv`, says how far trials of the two lie apart.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from benchmarks.reproduction.further import FURTHER
 from benchmarks.reproduction.study import Study
 
 OWN_SHIFT = ("code", "code-next")
-STUDIES = (*SHIFTS, "infinite", "unchanged", *FURTHER, *OWN_SHIFT)
+STUDIES = (*SHIFTS, "infinite", "unchanged", "weak-larger", *FURTHER, *OWN_SHIFT)
 MOST_SHOWN = 6
 """Where a finding has more effects, the one that decides stands for all."""
 VERDICTS = {
@@ -58,6 +58,8 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
         for shift_name in SHIFTS
         if shift_name in studies
     }
+    if "weak-larger" in studies:
+        found["larger"] = tables.larger(studies["weak-larger"])
     if "infinite" in studies:
         found["parts"] = tables.parts(studies["infinite"])
     if studies.keys() >= {*SHIFTS, "unchanged"}:

@@ -1,7 +1,8 @@
-"""What arXiv 2403.08763 (v4) measured with 405M parameters, in nats per token.
+"""What arXiv 2403.08763 (v4) measured, in nats per token: with 405M parameters, and with 10B.
 
-Table 2 (replay), table 12 (peaks), section 6.3 (references) and figure 8 (the dip). A loss is a
-pair: on D0, the Pile, and on D1, SlimPajama (weak) or German Common Crawl (strong). One seed.
+Table 2 (replay), table 12 (peaks), section 6.3 (references), table 4 (10B, `weak-larger`) and
+figure 8 (the dip). A loss is a pair: on D0, the Pile, and on D1, SlimPajama (weak) or German Common
+Crawl (strong). One seed.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ REPLAY: Mapping[str, Mapping[Any, Pair]] = {
         0.25: (2.33, 1.16),
         0.5: (2.24, 1.22),
     },
+    "weak-larger": {0: (1.98, 2.00), 0.05: (1.79, 2.00)},
 }
 """By the share of replay."""
 
@@ -48,10 +50,12 @@ PEAKS: Mapping[str, Mapping[str, Pair]] = {
 REFERENCES: Mapping[str, Mapping[str, Pair]] = {
     "weak": {"D1 alone": (2.51, 2.53), "union": (2.17, 2.53)},
     "strong": {"D1 alone": (3.97, 1.17), "union": (2.26, 1.25)},
+    "weak-larger": {"D1 alone": (2.08, 2.05), "union": (1.72, 2.02)},
 }
 PRETRAINED: Mapping[str, tuple[float, float | None]] = {
     "weak": (2.17, 2.70),
     "strong": (2.17, None),
+    "weak-larger": (1.75, 2.24),
 }
 """The model that trials start from; its loss on German is not told."""
 

@@ -58,6 +58,19 @@ def peaks(study: Study) -> str:
 
 def references(study: Study) -> str:
     """Losses of what was not continued, less those of continuing without replay (section 6.3)."""
+    return markdown(("less continuing without replay", *HEADINGS), _references(study))
+
+
+def larger(study: Study) -> str:
+    """The same of a larger model, and those of 5% replay (table 4)."""
+    known, some = paper.REPLAY[study.name], study.at("replay_fraction", 0.05)
+    row = _beside(
+        "5% replay", _apart(known[0.05], known[0]), _differences(study, some, study.center)
+    )
+    return markdown(("less continuing without replay", *HEADINGS), [*_references(study), row])
+
+
+def _references(study: Study) -> list[list[str]]:
     known, continued = paper.REFERENCES[study.name], paper.REPLAY[study.name][0]
     rows = [
         _beside(
@@ -72,10 +85,7 @@ def references(study: Study) -> str:
     )
     ours = [interval(student(each)) for each in (-forgotten, adapted, (adapted - forgotten) / 2)]
     start = _apart(paper.PRETRAINED[study.name], continued)
-    return markdown(
-        ("less continuing without replay", *HEADINGS),
-        [_beside("pre-trained, D0 alone", start, ours), *rows],
-    )
+    return [_beside("pre-trained, D0 alone", start, ours), *rows]
 
 
 def warmups(study: Study) -> str:

@@ -32,6 +32,8 @@ AVERAGES = {
     ("PEAKS", "strong"): {"not re-warmed": 2.215, "0.5": 2.30, "1": 2.335, "2": 2.37},
     ("REFERENCES", "weak"): {"D1 alone": 2.52, "union": 2.35},
     ("REFERENCES", "strong"): {"D1 alone": 2.57, "union": 1.75},
+    ("REPLAY", "weak-larger"): {0: 1.99, 0.05: 1.89},
+    ("REFERENCES", "weak-larger"): {"D1 alone": 2.07, "union": 1.87},
 }
 
 
@@ -88,6 +90,19 @@ def test_trials_of_two_runs_are_compared_to_the_bit(storage: Path, tmp_path: Pat
     assert not earlier.loc[3, "trial"].startswith("center")
     earlier.loc[3, "d1_loss"] += 1e-6
     assert apart(study, earlier.drop(index=5)) == ["weak", "37 of 38", "36", "1e-06", "5e-07"]
+
+
+def test_a_larger_model_stands_beside_the_papers_larger_one(tmp_path: Path):
+    study = draw(tmp_path, "weak-larger")
+    table = parts({"weak-larger": study})["larger"].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    rows = {label: values for label, *values in cells}
+    assert list(rows)[2:] == ["pre-trained, D0 alone", "D1 alone", "union", "5% replay"]
+    assert rows["5% replay"][:4:2] == ["\N{MINUS SIGN}0.19", "0.00"]
+    means = study.trials.groupby(["baseline", "replay_fraction"])["d0_loss"].mean()
+    assert rows["5% replay"][1].startswith(signed(means["", 0.05] - means["", 0.0], 3))
+    forgetting = study.trials.groupby(["baseline", "replay_fraction"])["forgetting"].mean()
+    assert rows["pre-trained, D0 alone"][1].startswith(signed(-forgetting["", 0.0], 3))
 
 
 def test_a_study_that_is_not_finished_is_refused(storage: Path):
