@@ -29,10 +29,10 @@ def test_a_name_lies_on_no_mark():
     assert placed([(200, 150), (180, 136)], ["name", ""], order=[0]) == {0: "bottom right"}
 
 
-def test_the_earlier_name_chooses_first():
-    marks, names = [(200, 150), (204, 128)], ["one name", "other name"]
-    assert placed(marks, names)[0] == "top left"
-    assert placed(marks, names, order=[1, 0])[1] == "top left"
+def test_the_earlier_name_chooses_first_and_the_later_one_keeps_off_it():
+    marks, names = [(200, 150), (240, 150)], ["a long name", "a long name"]
+    assert placed(marks, names) == {0: "top left", 1: "bottom right"}
+    assert placed(marks, names, order=[1, 0]) == {1: "top left", 0: "bottom right"}
 
 
 def test_a_name_without_room_is_left_out():
