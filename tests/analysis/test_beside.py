@@ -49,29 +49,37 @@ def test_a_name_crosses_a_line_only_where_it_must():
     assert placed([(200, 150)], ["name"], line=below) == {0: "top left"}
 
 
+SHOWN = """() => {
+  const plot = document.querySelector("[data-spec=trade-off-1]");
+  const names = [...plot.querySelectorAll(".textpoint text")];
+  return names.filter((each) => getComputedStyle(each).visibility === "visible");
+}"""
+# The figure takes the width of its window some time after that has changed. A line's box is some
+# pixels higher than its letters.
+CLEAR = """() => {
+  const plot = document.querySelector("[data-spec=trade-off-1]");
+  const drawn = plot.querySelector("svg.main-svg");
+  if (!drawn || Math.abs(drawn.clientWidth - plot.clientWidth) > 2) return false;
+  const area = plot.querySelector(".nsewdrag").getBoundingClientRect();
+  const boxes = (SHOWN)().map((each) => each.getBoundingClientRect());
+  const inside = boxes.every((box) => area.left <= box.left && box.right <= area.right);
+  const apart = (one, other) =>
+    one.right <= other.left || other.right <= one.left
+    || one.bottom <= other.top + 3 || other.bottom <= one.top + 3;
+  const alone = (one, at) => boxes.slice(at + 1).every((other) => apart(one, other));
+  return inside && boxes.every(alone);
+}""".replace("SHOWN", SHOWN)
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [1400, 420])
-def test_no_name_of_a_page_is_cut_off_or_lies_on_another(quickstart, browser, width):
-    page = browser.new_context(viewport={"width": width, "height": 900}, offline=True).new_page()
+def test_no_name_of_a_page_is_cut_off_or_lies_on_another(quickstart, browser):
+    page = browser.new_context(offline=True).new_page()
     page.goto(write_report(quickstart()).as_uri())
-    page.locator("[data-spec=trade-off-1]").scroll_into_view_if_needed()
-    page.wait_for_selector("[data-spec=trade-off-1] .textpoint text", state="attached")
-    page.wait_for_selector("html[data-drawn=yes]", timeout=60_000)
-    area, names = page.evaluate(
-        """() => {
-          const box = (each) => {
-            const { left, top, right, bottom } = each.getBoundingClientRect();
-            return [left, top, right, bottom];
-          };
-          const plot = document.querySelector("[data-spec=trade-off-1]");
-          const shown = [...plot.querySelectorAll(".textpoint text")]
-            .filter((each) => getComputedStyle(each).visibility === "visible" && each.textContent);
-          return [box(plot.querySelector(".nsewdrag")), shown.map(box)];
-        }"""
-    )
-    assert len(names) >= 3
-    for at, (left, top, right, bottom) in enumerate(names):
-        assert area[0] <= left < right <= area[2]
-        for other in names[:at]:
-            apart = right <= other[0] or other[2] <= left
-            assert apart or bottom <= other[1] + 3 or other[3] <= top + 3
+    counts = []
+    for width in (1400, 420):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.locator("[data-spec=trade-off-1]").scroll_into_view_if_needed()
+        page.wait_for_function(CLEAR, timeout=20_000)
+        counts.append(page.evaluate(f"({SHOWN})().length"))
+    wide, narrow = counts
+    assert wide == 9 > narrow >= 3
