@@ -60,6 +60,9 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
     }
     if "weak-larger" in studies:
         found["larger"] = tables.larger(studies["weak-larger"])
+    # Its centre is that of the weak shift, the same states.
+    if studies.keys() >= {"weak-larger", "weak-additive"}:
+        found["sizes"] = tables.sizes(studies["weak-additive"], studies["weak-larger"])
     if "infinite" in studies:
         found["parts"] = tables.parts(studies["infinite"])
     if studies.keys() >= {*SHIFTS, "unchanged"}:
@@ -73,8 +76,11 @@ def parts(studies: Mapping[str, Study]) -> dict[str, str]:
     found |= {f"further-{name}": further(studies[name]) for name in FURTHER if name in studies}
     if "code" in studies:
         found["code"] = shift.settings(studies["code"])
+        found["code-contrasts"] = shift.contrasts(studies["code"])
     if studies.keys() >= set(OWN_SHIFT):
-        found["code-confirmed"] = shift.confirmed(*(studies[name] for name in OWN_SHIFT))
+        own = [studies[name] for name in OWN_SHIFT]
+        found["code-confirmed"] = shift.confirmed(*own)
+        found["code-gained"] = shift.gained(*own)
     return found
 
 

@@ -33,6 +33,9 @@ def places_of_names(
         size: Width and height of the plot, pixels.
         line: Corners of a line of level and upright pieces, pixels; a name crosses it only where
             it has no room elsewhere.
+
+    Returns:
+        Position of a mark to one of `CORNERS`.
     """
     discs = [
         (x - radius, y - radius, x + radius, y + radius)

@@ -25,7 +25,7 @@ FRONT = "not beaten on both"
 SIZE, SIZE_OF_CENTER = 11, 20
 """Of a mark, pixels."""
 NARROWEST = (640.0, 385.0)
-"""The plane itself where the names are written for; a wider one has room for them too."""
+"""Width and height of the axes that names are placed for, pixels; larger ones have the room too."""
 
 
 def plane_points(sweep: Sweep, settings: pd.DataFrame, center: Mapping[str, Any]) -> pd.DataFrame:

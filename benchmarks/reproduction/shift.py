@@ -23,6 +23,39 @@ def settings(study: Study) -> str:
     )
 
 
+def contrasts(study: Study) -> str:
+    """What replay and a higher peak change in a grid of three of each, paired by seed."""
+    _, peak, high = study.evidence.planned("max_lr")
+    none, little, much = study.evidence.planned("replay_fraction")
+    rows = {
+        f"{little:.0%} replay less none, peak {peak:g}": ((peak, little), (peak, none)),
+        f"{much:.0%} replay less none, peak {peak:g}": ((peak, much), (peak, none)),
+        f"peak {high:g} less {peak:g}, no replay": ((high, none), (peak, none)),
+        f"peak {high:g} less {peak:g}, {much:.0%} replay": ((high, much), (peak, much)),
+    }
+    told = []
+    for label, pair in rows.items():
+        one, other = (study.setting(max_lr=rate, replay_fraction=share) for rate, share in pair)
+        told.append([label, *(interval(study.difference(one, other, each)) for each in MEASURES)])
+    return markdown(("", *MEASURES), told)
+
+
+def gained(study: Study, confirming: Study) -> str:
+    """What was run next less what the first report takes by its default, paired by seed."""
+    found = outlook(study.sweep, study.trials)
+    taken = found.courses[int(found.measured()["forgetting"].eq(found.cap()).to_numpy().argmax())]
+    rows = []
+    for one in courses(confirming.sweep, confirming.trials):
+        each = (
+            confirming.by_seed({one.setting: 1.0}, measure)
+            - study.by_seed({taken.setting: 1.0}, measure)
+            for measure in MEASURES
+        )
+        rows.append([*_named(one), *(interval(student(gap)) for gap in each)])
+    heading = "peak, less {} and {} replay".format(*_named(taken))
+    return markdown((heading, "replay", *MEASURES), rows)
+
+
 def confirmed(study: Study, confirming: Study) -> str:
     """What the first study alone predicts of the settings of the second, beside what they gave.
 

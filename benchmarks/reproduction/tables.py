@@ -70,6 +70,15 @@ def larger(study: Study) -> str:
     return markdown(("less continuing without replay", *HEADINGS), [*_references(study), row])
 
 
+def sizes(smaller: Study, larger: Study) -> str:
+    """The larger model's less the smaller one's, both continued without replay, paired by seed."""
+    rows = []
+    for measure in ("forgetting", "adaptation", *LOSSES[:2]):
+        one, other = (study.by_seed(study.center, measure) for study in (larger, smaller))
+        rows.append([measure.replace("_", " "), interval(student(one - other))])
+    return markdown(("continued without replay", "larger less smaller"), rows)
+
+
 def _references(study: Study) -> list[list[str]]:
     known, continued = paper.REFERENCES[study.name], paper.REPLAY[study.name][0]
     rows = [

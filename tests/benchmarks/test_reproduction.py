@@ -18,9 +18,9 @@ from benchmarks.reproduce import apart, effect, parts, written
 from benchmarks.reproduction import paper
 from benchmarks.reproduction.findings import half_less_union, removed_by_replay
 from benchmarks.reproduction.further import without_the_spike
-from benchmarks.reproduction.shift import confirmed
+from benchmarks.reproduction.shift import confirmed, contrasts, gained
 from benchmarks.reproduction.study import EARLY, Study
-from benchmarks.reproduction.tables import domains, interval, signed, warmups_by_peak
+from benchmarks.reproduction.tables import domains, interval, signed, sizes, warmups_by_peak
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +105,20 @@ def test_a_larger_model_stands_beside_the_papers_larger_one(tmp_path: Path):
     assert rows["pre-trained, D0 alone"][1].startswith(signed(-forgetting["", 0.0], 3))
 
 
+def test_two_sizes_are_told_apart_by_the_seeds_they_share(tmp_path: Path):
+    larger, smaller = draw(tmp_path, "weak-larger"), draw(tmp_path, "weak-additive")
+    # A seed that only one of them has says nothing of their difference.
+    smaller.trials.loc[smaller.trials["seed"] == 1, "seed"] = 7
+    gap = [
+        study.trials.query("baseline == '' and replay_fraction == 0 and seed == 0")
+        for study in (larger, smaller)
+    ]
+    rows = sizes(smaller, larger).splitlines()[2:]
+    for row, measure in zip(rows, ("forgetting", "adaptation", "d0_loss", "d1_loss"), strict=True):
+        one, other = (table[measure].item() for table in gap)
+        assert row.startswith(f"| {measure.replace('_', ' ')} | {signed(one - other, 3)}")
+
+
 def test_a_study_that_is_not_finished_is_refused(storage: Path):
     study = Study(storage / "sweeps/paper-mini-weak")
     status = storage / "states" / study.trials["state"].iloc[-1] / "status.json"
@@ -185,6 +199,22 @@ def test_what_a_shift_predicts_stands_beside_what_was_measured(tmp_path: Path):
     ):
         assert predicted.split(" ")[0] == signed(told[measure], 3)
         assert measured.split(" ")[0] == signed(following.trials[measure].mean(), 3)
+    trials = code.trials[code.trials["baseline"] == ""]
+    means = trials.groupby(["max_lr", "replay_fraction"])[["adaptation", "forgetting"]].mean()
+    # The default of a report: the least forgetting of what keeps 95% of the largest adaptation.
+    kept = means[means["adaptation"] >= 0.95 * code.trials["adaptation"].max()]
+    (row,) = gained(code, following).splitlines()[2:]
+    assert row.split("|")[3].split()[0] == signed(
+        following.trials["adaptation"].mean() - kept.loc[kept["forgetting"].idxmin(), "adaptation"],
+        3,
+    )
+    first, _, _, last = contrasts(code).splitlines()[2:]
+    for told, one, other in (
+        (first, (3e-3, 0.05), (3e-3, 0)),
+        (last, (6e-3, 0.25), (3e-3, 0.25)),
+    ):
+        for cell, measure in zip(told.split("|")[2:4], ("adaptation", "forgetting"), strict=True):
+            assert cell.split()[0] == signed(means.loc[one, measure] - means.loc[other, measure], 3)
     # Three peaks, three shares and one baseline.
     assert len(parts({"code": code})["code"].splitlines()) == 2 + 10
 
