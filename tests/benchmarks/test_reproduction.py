@@ -109,6 +109,8 @@ def test_two_sizes_are_told_apart_by_the_seeds_they_share(tmp_path: Path):
     larger, smaller = draw(tmp_path, "weak-larger"), draw(tmp_path, "weak-additive")
     # A seed that only one of them has says nothing of their difference.
     smaller.trials.loc[smaller.trials["seed"] == 1, "seed"] = 7
+    # The law knows no size.
+    smaller.trials[["forgetting", "adaptation", "d0_loss", "d1_loss"]] += [0.1, 0.2, 0.3, 0.4]
     gap = [
         study.trials.query("baseline == '' and replay_fraction == 0 and seed == 0")
         for study in (larger, smaller)
